@@ -1,0 +1,1 @@
+"""Every setting, torch-free: schema, rules, loading, showing."""

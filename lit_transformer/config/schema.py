@@ -1,0 +1,235 @@
+"""Every setting of an experiment: its type, its one default, and what it means.
+
+The text under a field is its help: `lit-transformer config EXPERIMENT` prints it beside the value and its origin.
+A default is written here and nowhere else. `None` is a value that something else derives; the help says what.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "reglu", "geglu", "swiglu"]
+Norm = Literal["layer_norm", "rms_norm"]
+NormPosition = Literal["pre", "post"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What every network has: its kind chooses the class below, which brings its own defaults."""
+
+    kind: Literal["gpt"] = "gpt"
+    """The network: a name in the registry of models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig(ModelConfig):
+    """A decoder-only Transformer that predicts the next token."""
+
+    kind: Literal["gpt"] = "gpt"
+    """The network: a name in the registry of models."""
+    num_layers: int = 6
+    """Decoder blocks."""
+    num_heads: int = 6
+    """Attention heads in each block; divides d_model."""
+    num_kv_heads: int | None = None
+    """Heads of keys and values: null = num_heads, fewer is grouped-query, 1 is multi-query attention; divides num_heads."""
+    d_model: int = 384
+    """Width of the residual stream."""
+    d_ff: int | None = None
+    """Width inside the feed-forward layer; null = 4 x d_model."""
+    context_length: int = 256
+    """Tokens that the model sees at most, and the length of a training block."""
+    vocab_size: int | None = None
+    """Rows of the embedding; null = the tokenizer's vocabulary, found by `prepare`."""
+    dropout: float = 0.0
+    """Share of activations dropped: after the embedding, in attention, and after each sublayer."""
+    activation: Activation = "gelu_tanh"
+    """Activation of the feed-forward layer; reglu, geglu and swiglu are the gated ones."""
+    positions: Literal["learned", "sinusoidal", "rope"] = "learned"
+    """How the network knows where a token stands."""
+    norm: Norm = "layer_norm"
+    """Normalisation layer."""
+    norm_position: NormPosition = "pre"
+    """Normalise the input of each sublayer (pre) or the sum after it (post)."""
+    bias: bool = True
+    """Biases in linear and normalisation layers."""
+    tie_embeddings: bool = True
+    """The output layer shares the token embedding's weights."""
+    init_std: float = 0.02
+    """Standard deviation of the initial weights; projections into the residual stream get it over sqrt(2 x num_layers)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """How text becomes ids; trained on the training split alone."""
+
+    kind: Literal["characters", "words", "bpe", "wordpiece", "bytes"] = "bpe"
+    """What a token is."""
+    vocab_size: int | None = 4096
+    """Entries at most, special tokens included; characters and bytes take what they need, words null = all."""
+    min_frequency: int = 2
+    """A word or merge rarer than this in the training split is not learned (words, bpe, wordpiece)."""
+    lowercase: bool = False
+    """Lower-case the text first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where text comes from, how it is split and batched."""
+
+    source: str = "builtin"
+    """`builtin` (prose and docstrings of Python's standard library), `text`, `jsonl`, or `hub:NAME_OR_FOLDER` (extra `hub`)."""
+    path: str | None = None
+    """File or glob for text and jsonl, .gz too; looked up from the current folder, then under LIT_TRANSFORMER_DATA."""
+    val_path: str | None = None
+    """File or glob of the validation split; null = val_fraction of path."""
+    test_path: str | None = None
+    """File or glob of the test split; null = test_fraction of path."""
+    text_key: str = "text"
+    """Field that holds the text in jsonl and hub rows."""
+    hub_config: str | None = None
+    """Configuration name of a hub data set, such as wikitext-2-raw-v1."""
+    val_fraction: float = 0.1
+    """Share held out for validation where val_path is null: whole documents, or the end of a single text."""
+    test_fraction: float = 0.1
+    """Share held out for testing where test_path is null, after the validation share."""
+    max_bytes: int | None = None
+    """Read no more than this many bytes of text in all; null = everything."""
+    batch_size: int = 32
+    """Sequences in one optimizer step, over all devices and accumulated micro-batches."""
+    loader_workers: int = 0
+    """Processes that load batches beside each rank; 0 loads in the rank itself."""
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What the network is asked to predict."""
+
+    name: Literal["causal_lm"] = "causal_lm"
+    """The objective: a name in the registry of objectives."""
+    label_smoothing: float = 0.0
+    """Share of the target's probability spread over the vocabulary, in the training loss only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """The optimizer; matrices and embeddings decay, biases and norms do not."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """The optimizer; AdamW and Adam run fused where torch can."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+    weight_decay: float = 0.1
+    """Decay of matrices and embeddings: decoupled in adamw, an L2 term in adam and sgd."""
+    beta1: float = 0.9
+    """Adam's decay of the mean gradient."""
+    beta2: float = 0.99
+    """Adam's decay of the mean squared gradient."""
+    eps: float = 1e-8
+    """Adam's term against division by zero."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The learning rate over the run's steps."""
+
+    name: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "cosine"
+    """Shape after warm-up; inverse_sqrt is Noam's, peaking at warmup_steps with the optimizer's lr."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up from 0."""
+    min_lr_ratio: float = 0.1
+    """Share of lr left at the last step (linear, cosine)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingConfig:
+    """Stop a run whose validation metric no longer improves."""
+
+    patience: int | None = None
+    """Validations without improvement before the run stops; null = never."""
+    min_delta: float = 0.0
+    """An improvement smaller than this does not count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How long, on what and how precisely a run trains."""
+
+    max_steps: int | None = 1000
+    """Optimizer steps; null = as many as max_epochs has."""
+    max_epochs: int | None = None
+    """Passes over the training split; null = as many as max_steps needs."""
+    max_time: str | None = None
+    """Stop after this long, such as 30s, 10min or 2h; the run ends complete, validated and saved."""
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """What trains; auto = cuda, else mps, else cpu."""
+    devices: int = 1
+    """Ranks on each node: one GPU each, or one process each on a CPU."""
+    num_nodes: int = 1
+    """Machines."""
+    threads: int | None = None
+    """CPU threads of each rank; null = the machine's cores shared among the ranks (and a sweep's workers)."""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """How ranks work together; auto = ddp when there are several."""
+    precision: Literal["32", "bf16-mixed", "16-mixed", "bf16-true"] = "32"
+    """Number format of the computation."""
+    accumulate: int = 1
+    """Micro-batches whose gradients make one optimizer step; batch_size is split among them."""
+    gradient_clip: float | None = 1.0
+    """Largest norm of the gradient; null = no clipping."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    val_every: int = 250
+    """Steps between validations; the last step is always validated."""
+    checkpoint_every: int | str = 1000
+    """Steps between checkpoints, or minutes such as 10min; the last step is always saved."""
+    keep: Literal["auto", "best", "last", "all"] = "auto"
+    """Checkpoints left when a run completes; all = best and last, auto = all for a run, best for a cell of a sweep."""
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    fast_dev_run: bool = False
+    """One training and one validation batch, to see that everything works."""
+    limit_train_batches: int | float | None = None
+    """Training batches (or share of them) in an epoch; null = all."""
+    limit_val_batches: int | float | None = None
+    """Validation batches (or share of them); null = the whole split."""
+    overfit_batches: int | float = 0
+    """Train on the same few batches (or share of them), unshuffled, and validate on them; 0 = off."""
+    profile: bool = False
+    """Write Lightning's profile of the run to profile.txt in the run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingConfig:
+    """Where metrics go, beside the run folder."""
+
+    project: str = "lit-transformer"
+    """W&B project."""
+    wandb: Literal["auto", "online", "offline", "off"] = "auto"
+    """W&B mode; auto = WANDB_MODE, else online when logged in, else offline."""
+    log_every: int = 20
+    """Steps between rows of metrics.jsonl."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """One training run, whole."""
+
+    experiment: str = "custom"
+    """Name of the experiment: the file's name without .yaml, set by the loader; names the folder of its runs."""
+    task: Literal["language_model"] = "language_model"
+    """What is trained: a name in the registry of tasks."""
+    model: ModelConfig = field(default_factory=GPTConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    seed: int = 0
+    """Seed of initial weights, sample order and dropout."""
+
+
+MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"gpt": GPTConfig}
+"""`model.kind` -> the dataclass with that kind's defaults."""
