@@ -1,0 +1,154 @@
+"""A run's folder: the names in it, and readers that take a run as it is found, half-written or damaged."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import yaml
+
+from lit_transformer.records.atomic import write_json, write_text
+from lit_transformer.records.locks import FileLock, is_locked
+
+Status = Literal["running", "complete", "failed", "diverged", "pruned", "stopped"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+RESULT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training on disk; see DESIGN.md's run folder."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def origin_file(self) -> Path:
+        return self.path / "config.origin.json"
+
+    @property
+    def prepared_file(self) -> Path:
+        """Where the prepared data lie, and their fingerprint."""
+        return self.path / "prepared.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def system_file(self) -> Path:
+        return self.path / "system.jsonl"
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def log_file(self) -> Path:
+        """Standard error of a sweep's trial."""
+        return self.path / "log.txt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def tokenizer_file(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def lock(self) -> FileLock:
+        """The lock that the trial holds while it lives."""
+        return FileLock(self.path / ".lock")
+
+    def freeze(self, config: dict[str, object], origins: dict[str, str], prepared: dict[str, object]) -> None:
+        """Write what the run will train, before any rank starts; `config.yaml` last, since it makes the folder a run."""
+        write_json(self.prepared_file, prepared)
+        write_json(self.origin_file, origins)
+        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def exists(self) -> bool:
+        """Whether this is a run's folder."""
+        return self.config_file.is_file()
+
+    def read_config(self) -> dict[str, object]:
+        """The frozen config as plain nested dicts; empty where it is missing or damaged."""
+        try:
+            value = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def read_result(self) -> dict[str, object]:
+        """The result; empty where the run has not ended, or the file is damaged."""
+        return _read_json(self.result_file)
+
+    def read_origins(self) -> dict[str, str]:
+        """Dotted key -> where its value came from."""
+        return {key: str(value) for key, value in _read_json(self.origin_file).items()}
+
+    def read_metrics(self) -> list[dict[str, float | None]]:
+        """Rows of metrics.jsonl in order; lines cut by a kill or damaged are left out."""
+        return read_rows(self.metrics_file)
+
+    def read_system(self) -> list[dict[str, float | None]]:
+        """Rows of system.jsonl in order: step, seconds since the start, tokens_per_second, mfu, memory_bytes."""
+        return read_rows(self.system_file)
+
+    def status(self) -> Status:
+        """The state in result.json; without one `running` while the trial lives, else `stopped`."""
+        value = self.read_result().get("status")
+        for status in STATUSES:
+            if status == value:
+                return status
+        return "running" if is_locked(self.path / ".lock") else "stopped"
+
+
+def read_rows(path: Path) -> list[dict[str, float | None]]:
+    """The JSON objects of a .jsonl file, one a line; damaged lines are left out."""
+    rows = []
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def find_runs(root: Path) -> list[RunFolder]:
+    """Every run at or under `root`, sorted by path; links are not followed, and a run's own folder is not searched."""
+    if RunFolder(root).exists():
+        return [RunFolder(root)]
+    found = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink()):
+        found += find_runs(folder) if _readable(folder) else []
+    return found
+
+
+def _readable(folder: Path) -> bool:
+    try:
+        next(folder.iterdir(), None)
+    except OSError:
+        return False
+    return True

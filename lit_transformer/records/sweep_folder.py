@@ -1,0 +1,53 @@
+"""A sweep's folder: the names in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_transformer.records.locks import FileLock
+from lit_transformer.records.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """One sweep on disk; see DESIGN.md's sweep folder."""
+
+    path: Path
+
+    @property
+    def sweep_file(self) -> Path:
+        """The sweep as it was made, frozen: grammar, overrides, threads."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def plan_file(self) -> Path:
+        """The cells: id, swept values, derived values, and why one cannot be built."""
+        return self.path / "plan.json"
+
+    @property
+    def claims(self) -> Path:
+        return self.path / "claims"
+
+    @property
+    def cells(self) -> Path:
+        return self.path / "cells"
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.csv"
+
+    @property
+    def lock(self) -> FileLock:
+        """The lock that the driver holds while it lives."""
+        return FileLock(self.path / ".lock")
+
+    def cell(self, name: str) -> RunFolder:
+        """The run folder of a cell."""
+        return RunFolder(self.cells / name)
+
+    def exists(self) -> bool:
+        """Whether this is a sweep's folder."""
+        return self.sweep_file.is_file()
