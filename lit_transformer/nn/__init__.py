@@ -1,0 +1,1 @@
+"""Pure torch layers: plain arguments in, tensors out, no configuration."""

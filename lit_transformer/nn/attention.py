@@ -1,0 +1,110 @@
+"""Multi-head attention: self and cross, with any number of key and value heads."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lit_transformer.nn.cache import LayerCache
+from lit_transformer.nn.masks import causal_mask, combine
+from lit_transformer.nn.positions import Rotary, rotate
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2).
+
+    num_kv_heads below num_heads is grouped-query attention (Ainslie et al. 2023), 1 is multi-query attention (Shazeer
+    2019). head_dim None = d_model / num_heads; scale None = 1 / sqrt(head_dim). Raises ValueError for heads that do not
+    divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.num_kv_heads = num_heads, num_kv_heads or num_heads
+        if num_heads % self.num_kv_heads:
+            raise ValueError(f"num_kv_heads {self.num_kv_heads} does not divide num_heads {num_heads}")
+        if head_dim is None and d_model % num_heads:
+            raise ValueError(f"num_heads {num_heads} does not divide d_model {d_model}")
+        self.head_dim = head_dim or d_model // num_heads
+        self.scale, self.dropout = scale, dropout
+        self.query_width, self.kv_width = num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        # Queries, keys and values in one matrix: one large product is faster than three.
+        self.input = nn.Linear(d_model, self.query_width + 2 * self.kv_width, bias=bias)
+        self.output = nn.Linear(self.query_width, d_model, bias=bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        position_bias: Tensor | None = None,
+        rotary: Rotary | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """Attend from x (batch, queries, d_model) to itself or to context (batch, keys, d_model).
+
+        mask: boolean, True = may attend; position_bias: added to the scaled scores; both broadcast to
+        (batch, heads, queries, keys). With a cache, self-attention also sees the keys in it, and cross-attention projects
+        its context once and then takes it from there.
+        """
+        if context is None:
+            queries, keys, values = self._project(x)
+        else:
+            queries, keys, values = self._project_cross(x, context, cache)
+        if rotary is not None:
+            queries, keys = rotate(queries, rotary), rotate(keys, rotary)
+        if cache is not None and context is None:
+            keys, values = cache.append(keys, values)
+        attended = self._attend(queries, keys, values, mask, causal, position_bias)
+        return self.output(attended.transpose(1, 2).flatten(2))  # (batch, queries, d_model)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, time, head_dim)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        queries, keys, values = self.input(x).split((self.query_width, self.kv_width, self.kv_width), dim=-1)
+        return self._heads(queries), self._heads(keys), self._heads(values)
+
+    def _project_cross(self, x: Tensor, context: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
+        widths = (self.query_width, 2 * self.kv_width)
+        weights = self.input.weight.split(widths)
+        biases = self.input.bias.split(widths) if self.input.bias is not None else (None, None)
+        queries = self._heads(F.linear(x, weights[0], biases[0]))
+        if cache is not None and cache.length:
+            return queries, *cache.contents()
+        keys, values = F.linear(context, weights[1], biases[1]).chunk(2, dim=-1)
+        keys, values = self._heads(keys), self._heads(values)
+        return queries, *(cache.append(keys, values) if cache is not None else (keys, values))
+
+    def _attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None
+    ) -> Tensor:
+        num_queries, num_keys = queries.shape[2], keys.shape[2]
+        causal = causal and num_queries > 1  # one query stands at the last key and sees all
+        # is_causal counts from the first key and takes no mask beside it.
+        fused_causal = causal and num_queries == num_keys and mask is None and bias is None
+        if causal and not fused_causal:
+            mask = combine(mask, causal_mask(num_queries, num_keys, device=queries.device))
+        if bias is not None:
+            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+        return F.scaled_dot_product_attention(
+            queries,
+            keys,
+            values,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=fused_causal,
+            scale=self.scale,
+            enable_gqa=self.num_kv_heads != self.num_heads,
+        )  # (batch, heads, queries, head_dim)

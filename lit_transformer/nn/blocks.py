@@ -1,0 +1,122 @@
+"""Encoder and decoder blocks: attention and feed-forward, each with a residual connection and a norm."""
+
+from torch import Tensor, nn
+
+from lit_transformer.nn.attention import MultiHeadAttention
+from lit_transformer.nn.cache import LayerCache
+from lit_transformer.nn.feed_forward import ActivationName, FeedForward
+from lit_transformer.nn.norms import NormName, build_norm
+from lit_transformer.nn.positions import Rotary
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention, then feed-forward; with causal attention it is the block of a decoder-only network.
+
+    Pre-norm normalises what enters a sublayer (Xiong et al. 2020), post-norm the sum after it (Vaswani et al. 2017).
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int | None = None,
+        d_ff: int | None = None,
+        dropout: float = 0.0,
+        activation: ActivationName = "gelu",
+        norm: NormName = "layer_norm",
+        pre_norm: bool = True,
+        bias: bool = True,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        self.attention_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
+        self.attention = MultiHeadAttention(
+            d_model=d_model, num_heads=num_heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias
+        )
+        self.feed_forward_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
+        self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        position_bias: Tensor | None = None,
+        rotary: Rotary | None = None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:
+        """x (batch, time, d_model) -> the same shape; the options are those of MultiHeadAttention."""
+
+        def attend(y: Tensor) -> Tensor:
+            return self.attention(y, mask=mask, causal=causal, position_bias=position_bias, rotary=rotary, cache=cache)
+
+        if self.pre_norm:
+            x = x + self.dropout(attend(self.attention_norm(x)))
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self.dropout(attend(x)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class DecoderBlock(nn.Module):
+    """Causal self-attention, attention over an encoder's output, then feed-forward (Vaswani et al. 2017, section 3.1)."""
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        num_kv_heads: int | None = None,
+        d_ff: int | None = None,
+        dropout: float = 0.0,
+        activation: ActivationName = "gelu",
+        norm: NormName = "layer_norm",
+        pre_norm: bool = True,
+        bias: bool = True,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.pre_norm = pre_norm
+        heads = {"d_model": d_model, "num_heads": num_heads}
+        self.attention_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
+        self.attention = MultiHeadAttention(**heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias)
+        self.cross_attention_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
+        self.cross_attention = MultiHeadAttention(**heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias)
+        self.feed_forward_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
+        self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        *,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        position_bias: Tensor | None = None,
+        rotary: Rotary | None = None,
+        cache: LayerCache | None = None,
+        context_cache: LayerCache | None = None,
+    ) -> Tensor:
+        """x (batch, time, d_model) and context (batch, keys, d_model) -> the shape of x.
+
+        mask, position_bias, rotary and cache belong to the self-attention, which is always causal; context_mask and
+        context_cache to the attention over the context.
+        """
+
+        def attend(y: Tensor) -> Tensor:
+            return self.attention(y, mask=mask, causal=True, position_bias=position_bias, rotary=rotary, cache=cache)
+
+        def attend_context(y: Tensor) -> Tensor:
+            return self.cross_attention(y, context, mask=context_mask, cache=context_cache)
+
+        if self.pre_norm:
+            x = x + self.dropout(attend(self.attention_norm(x)))
+            x = x + self.dropout(attend_context(self.cross_attention_norm(x)))
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self.dropout(attend(x)))
+        x = self.cross_attention_norm(x + self.dropout(attend_context(x)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
