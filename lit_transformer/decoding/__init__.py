@@ -1,0 +1,1 @@
+"""Turning a network's logits into tokens."""

@@ -1,0 +1,123 @@
+"""Greedy decoding and sampling from a network that predicts the next token."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import GPTConfig
+from lit_transformer.nn.cache import KVCache
+
+
+class NextTokenModel(Protocol):
+    """What `generate` needs of a network."""
+
+    config: GPTConfig
+
+    def hidden_states(self, ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
+        """Ids (batch, time) -> (batch, time, d_model)."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., d_model) -> logits (..., vocab_size)."""
+
+    def new_cache(self) -> KVCache:
+        """An empty cache."""
+
+
+def filter_logits(logits: Tensor, *, top_k: int | None = None, top_p: float | None = None) -> Tensor:
+    """Logits (batch, vocab_size) with every token outside the choice at -inf.
+
+    top_k keeps the k most likely (all that tie with the last of them); top_p then the smallest set of them whose
+    probabilities sum to at least p (nucleus sampling, Holtzman et al. 2020), never fewer than one.
+    """
+    if top_k is not None and top_k < logits.shape[-1]:
+        smallest = logits.topk(top_k, dim=-1).values[..., -1:]  # (batch, 1)
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    if top_p is not None and top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+        probabilities = ordered.softmax(dim=-1)
+        before = probabilities.cumsum(dim=-1) - probabilities  # probability of everything more likely
+        dropped = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= top_p)
+        logits = logits.masked_fill(dropped, -torch.inf)
+    return logits
+
+
+def choose_tokens(
+    logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """One token for each row of logits (batch, vocab_size): (batch, 1). Temperature 0 takes the most likely."""
+    logits = logits.float()
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    probabilities = filter_logits(logits / temperature, top_k=top_k, top_p=top_p).softmax(dim=-1)
+    return torch.multinomial(probabilities, 1, generator=generator)
+
+
+@torch.inference_mode()
+def generate(
+    model: NextTokenModel,
+    ids: Tensor,
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+    stop_token: int | None = None,
+) -> Tensor:
+    """Continue ids (batch, time): (batch, time + new), new <= max_new_tokens.
+
+    The network sees the last context_length tokens; past that the window slides, and every position in it changes, so the
+    cache is rebuilt at each token. A row that has produced stop_token goes on with stop_token; all rows stopped ends it.
+    The generator lives on the device of ids. Raises UserError for a setting out of range and an empty prompt.
+    """
+    _check(ids, max_new_tokens, temperature, top_k, top_p)
+    cache = model.new_cache() if use_cache else None
+    stopped = torch.zeros(ids.shape[0], 1, dtype=torch.bool, device=ids.device)
+    training = isinstance(model, nn.Module) and model.training
+    if isinstance(model, nn.Module):
+        model.eval()
+    try:
+        for _ in range(max_new_tokens):
+            logits = model.logits(_last_hidden(model, ids, cache))  # (batch, vocab_size)
+            token = choose_tokens(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+            if stop_token is not None:
+                token = token.masked_fill(stopped, stop_token)
+                stopped |= token == stop_token
+            ids = torch.cat((ids, token), dim=1)  # (batch, time + 1)
+            if stopped.all():
+                break
+    finally:
+        if isinstance(model, nn.Module):
+            model.train(training)
+    return ids
+
+
+def _last_hidden(model: NextTokenModel, ids: Tensor, cache: KVCache | None) -> Tensor:
+    context_length = model.config.context_length
+    if cache is None:
+        return model.hidden_states(ids[:, -context_length:])[:, -1]  # (batch, d_model)
+    if ids.shape[1] > context_length:
+        cache.reset()
+        ids = ids[:, -context_length:]  # (batch, context_length)
+    return model.hidden_states(ids[:, cache.length :], cache=cache)[:, -1]  # (batch, d_model)
+
+
+def _check(ids: Tensor, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
+    rules = [
+        (ids.shape[1] > 0, "prompt", "an empty text", "at least one token", "give a prompt"),
+        (max_new_tokens >= 0, "max_new_tokens", max_new_tokens, "0 or more", "0 gives the prompt back"),
+        (temperature >= 0, "temperature", temperature, "0 or more", "0 takes the most likely token"),
+        (top_k is None or top_k >= 1, "top_k", top_k, "1 or more", "leave it out to keep every token"),
+        (top_p is None or 0 < top_p <= 1, "top_p", top_p, "above 0, at most 1", "leave it out to keep every token"),
+    ]
+    broken = [f"{name}: got {got}; allowed: {allowed}; {fix}" for ok, name, got, allowed, fix in rules if not ok]
+    if broken:
+        raise UserError("\n".join(broken))
