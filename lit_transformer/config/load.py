@@ -1,0 +1,142 @@
+"""Loading: defaults < experiment < cell < key=value, with every problem found at once."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lit_transformer.config.errors import ConfigError, Problem
+from lit_transformer.config.fields import Field, fields_of, sections
+from lit_transformer.config.layers import Layer, file_layer, find_experiment, mapping_layer
+from lit_transformer.config.rules import broken_rules
+from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig
+from lit_transformer.config.suggest import did_you_mean
+from lit_transformer.config.values import Misfit, fit
+
+DEFAULT = "default"
+UNKNOWN_ORIGIN = "unknown"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A valid configuration and where each value came from."""
+
+    config: ExperimentConfig
+    origins: dict[str, str]
+
+
+def load_experiment(experiment: str, layers: Sequence[Layer] = ()) -> Loaded:
+    """Load an experiment by name or path under further layers; raises UserError, or ConfigError with all problems."""
+    path = find_experiment(experiment)
+    name = Layer({"experiment": path.stem}, {"experiment": DEFAULT})
+    return load_layers([name, file_layer(path), *layers])
+
+
+def load_layers(layers: Sequence[Layer]) -> Loaded:
+    """Merge layers over the defaults, the later the stronger; raises ConfigError with all problems."""
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        values.update(layer.values)
+        origins.update(layer.origins)
+    kind, problems = _model_kind(values, origins)
+    known = fields_of(kind)
+    fitted = {}
+    for key, value in values.items():
+        problem, result = _check(key, value, origins.get(key, UNKNOWN_ORIGIN), known)
+        if problem is None:
+            fitted[key] = result
+        elif key != "model.kind":
+            problems.append(problem)
+    config = _build(kind, fitted)
+    origins = {key: origins.get(key, DEFAULT) for key in known}
+    wrong = {problem.key for problem in problems}
+    for rule in broken_rules(config):
+        if not wrong.intersection(rule.keys):
+            problems.append(rule.problem(origins))
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(config, origins)
+
+
+
+
+def from_plain(values: Mapping[str, object], origin: str = "config.yaml") -> ExperimentConfig:
+    """A frozen config.yaml as a configuration; raises ConfigError."""
+    return load_layers([mapping_layer(values, origin)]).config
+
+
+def with_values(config: ExperimentConfig, values: Mapping[str, object]) -> ExperimentConfig:
+    """`config` with some dotted keys replaced by values of the right type."""
+    merged = {key: get_value(config, key) for key in fields_of(config.model.kind)}
+    return _build(config.model.kind, {**merged, **values})
+
+
+def get_value(config: ExperimentConfig, key: str) -> object:
+    """The value at a dotted key."""
+    value: object = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _model_kind(values: Mapping[str, object], origins: Mapping[str, str]) -> tuple[str, list[Problem]]:
+    """The kind is read first, since it decides which settings `model` has and their defaults."""
+    default = ExperimentConfig().model.kind
+    kind = values.get("model.kind", default)
+    if isinstance(kind, str) and kind in MODEL_CONFIGS:
+        return kind, []
+    guess = did_you_mean(str(kind), MODEL_CONFIGS)
+    fix = f"did you mean {guess}?" if guess else ""
+    origin = origins.get("model.kind", UNKNOWN_ORIGIN)
+    return default, [
+        Problem(key="model.kind", origin=origin, got=_shown(kind), allowed=", ".join(MODEL_CONFIGS), fix=fix)
+    ]
+
+
+def _check(key: str, value: object, origin: str, known: Mapping[str, Field]) -> tuple[Problem | None, object]:
+    if key in sections() and not (isinstance(value, dict) and not value):
+        inside = [name for name in known if name.startswith(f"{key}.")]
+        allowed = f"a section with {', '.join(name[len(key) + 1 :] for name in inside[:8])}"
+        problem = Problem(key=key, origin=origin, got=_shown(value), allowed=allowed, fix=f"write {inside[0]}: ...")
+        return problem, None
+    if key not in known:
+        return _unknown(key, value, origin, known), None
+    if "${" in str(value):
+        fix = "write the value itself; experiments are data and refer to nothing"
+        return Problem(key=key, origin=origin, got=_shown(value), allowed="a value without ${", fix=fix), None
+    try:
+        return None, fit(value, known[key].annotation)
+    except Misfit:
+        guess = did_you_mean(value, known[key].type_name.split(", ")) if isinstance(value, str) else ""
+        fix = f"did you mean {guess}?" if guess else f"{known[key].help}"
+        return Problem(key=key, origin=origin, got=_shown(value), allowed=known[key].type_name, fix=fix), None
+
+
+def _unknown(key: str, value: object, origin: str, known: Mapping[str, Field]) -> Problem:
+    guess = did_you_mean(key, known)
+    section = key.rpartition(".")[0]
+    near = [name for name in known if name.rpartition(".")[0] == section] or sorted({k.split(".")[0] for k in known})
+    fix = f"did you mean {guess}?" if guess else "see `lit-transformer config EXPERIMENT` for every key"
+    return Problem(key=key, origin=origin, got=f"an unknown key (= {_shown(value)})", allowed=", ".join(near), fix=fix)
+
+
+def check_key(key: str, value: object, origin: str, model_kind: str = "gpt") -> Problem | None:
+    """What is wrong with setting `key` to `value`, None where nothing is: for a sweep's parameters."""
+    return _check(key, value, origin, fields_of(model_kind))[0]
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _build(kind: str, values: Mapping[str, object]) -> ExperimentConfig:
+    """Merge dotted values into the schema's defaults with OmegaConf, which checks every type once more."""
+    from omegaconf import OmegaConf  # 0.15 s, and no other module of config needs it
+
+    base = OmegaConf.structured(dataclasses.replace(ExperimentConfig(), model=MODEL_CONFIGS[kind]()))
+    layer = OmegaConf.create()
+    for key, value in values.items():
+        OmegaConf.update(layer, key, value)
+    built = OmegaConf.to_object(OmegaConf.merge(base, layer))
+    assert isinstance(built, ExperimentConfig)
+    return built

@@ -1,0 +1,211 @@
+"""What a configuration must fulfil beyond types; every broken rule is reported at once."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lit_transformer.config.durations import seconds
+from lit_transformer.config.errors import Problem
+from lit_transformer.config.registry import TASK_MODELS, TASK_OBJECTIVES
+from lit_transformer.config.schema import ExperimentConfig, GPTConfig
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A broken rule; the first of `keys` is the one to mend."""
+
+    keys: tuple[str, ...]
+    got: str
+    allowed: str
+    fix: str = ""
+
+    def problem(self, origins: Mapping[str, str]) -> Problem:
+        """The rule as a problem of its first key."""
+        return Problem(
+            key=self.keys[0],
+            origin=", ".join(dict.fromkeys(origins[key] for key in self.keys)),
+            got=self.got,
+            allowed=self.allowed,
+            fix=self.fix,
+        )
+
+
+Rule = Callable[[ExperimentConfig], Iterator[Broken]]
+
+AT_LEAST: dict[str, float] = {
+    "model.num_layers": 1,
+    "model.num_heads": 1,
+    "model.num_kv_heads": 1,
+    "model.d_model": 1,
+    "model.d_ff": 1,
+    "model.context_length": 1,
+    "model.vocab_size": 1,
+    "model.init_std": 0,
+    "data.batch_size": 1,
+    "data.loader_workers": 0,
+    "data.max_bytes": 1,
+    "data.tokenizer.vocab_size": 1,
+    "data.tokenizer.min_frequency": 1,
+    "optimizer.lr": 0,
+    "optimizer.weight_decay": 0,
+    "optimizer.momentum": 0,
+    "optimizer.eps": 0,
+    "schedule.warmup_steps": 0,
+    "trainer.max_steps": 1,
+    "trainer.max_epochs": 1,
+    "trainer.devices": 1,
+    "trainer.num_nodes": 1,
+    "trainer.threads": 1,
+    "trainer.accumulate": 1,
+    "trainer.gradient_clip": 0,
+    "trainer.val_every": 1,
+    "trainer.early_stopping.patience": 1,
+    "trainer.early_stopping.min_delta": 0,
+    "trainer.limit_train_batches": 0,
+    "trainer.limit_val_batches": 0,
+    "trainer.overfit_batches": 0,
+    "tracking.log_every": 1,
+    "seed": 0,
+}
+"""Dotted key -> the least value allowed."""
+
+SHARES = ("model.dropout", "objective.label_smoothing", "optimizer.beta1", "optimizer.beta2", "data.val_fraction",
+          "data.test_fraction")  # fmt: skip
+"""Settings in [0, 1)."""
+
+
+def broken_rules(config: ExperimentConfig) -> Iterator[Broken]:
+    """Every rule that `config` breaks."""
+    for rule in RULES:
+        yield from rule(config)
+
+
+def _value(config: ExperimentConfig, key: str) -> object:
+    value: object = config
+    for name in key.split("."):
+        value = getattr(value, name, None)
+    return value
+
+
+def _bounds(config: ExperimentConfig) -> Iterator[Broken]:
+    for key, least in AT_LEAST.items():
+        value = _value(config, key)
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= least):
+            yield Broken((key,), str(value), f"{least} or more")
+    for key in SHARES:
+        value = _value(config, key)
+        if isinstance(value, float) and not 0 <= value < 1:
+            yield Broken((key,), str(value), "0 <= value < 1")
+    ratio = config.schedule.min_lr_ratio
+    if not 0 <= ratio <= 1:
+        yield Broken(("schedule.min_lr_ratio",), str(ratio), "0 to 1")
+    for key in ("trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.overfit_batches"):
+        value = _value(config, key)
+        if isinstance(value, float) and value > 1:
+            yield Broken((key,), str(value), "a whole number of batches, or a share up to 1.0")
+
+
+def divisors(number: int) -> list[int]:
+    """The divisors of a positive number, ascending."""
+    return [k for k in range(1, number + 1) if number % k == 0]
+
+
+def nearest(number: int, allowed: list[int]) -> str:
+    """The nearest allowed numbers below and above."""
+    below = [k for k in allowed if k < number][-1:]
+    above = [k for k in allowed if k > number][:1]
+    return " or ".join(map(str, below + above))
+
+
+def _heads(config: ExperimentConfig) -> Iterator[Broken]:
+    model = config.model
+    if not isinstance(model, GPTConfig) or min(model.num_heads, model.d_model, model.num_kv_heads or 1) < 1:
+        return
+    width, heads = model.d_model, model.num_heads
+    if width % heads:
+        down, up = width // heads * heads, -(-width // heads) * heads
+        widths = " or ".join(str(k) for k in (down, up) if k)
+        yield Broken(
+            ("model.num_heads", "model.d_model"),
+            f"num_heads {heads} with d_model {width}",
+            "a num_heads that divides d_model",
+            f"num_heads {nearest(heads, divisors(width))}, or d_model {widths}",
+        )
+    elif model.positions == "rope" and (width // heads) % 2:
+        yield Broken(
+            ("model.positions", "model.num_heads", "model.d_model"),
+            f"rope with heads of width {width // heads} (d_model {width} / num_heads {heads})",
+            "an even width of a head",
+            "positions: learned, or another num_heads",
+        )
+    if model.num_kv_heads and heads % model.num_kv_heads:
+        yield Broken(
+            ("model.num_kv_heads", "model.num_heads"),
+            f"num_kv_heads {model.num_kv_heads} with num_heads {heads}",
+            "a num_kv_heads that divides num_heads",
+            f"num_kv_heads {nearest(model.num_kv_heads, divisors(heads))}",
+        )
+
+
+def _batch(config: ExperimentConfig) -> Iterator[Broken]:
+    trainer = config.trainer
+    share = trainer.devices * trainer.num_nodes * trainer.accumulate
+    size = config.data.batch_size
+    if share >= 1 and size >= 1 and size % share:
+        sizes = " or ".join(str(k) for k in (size // share * share, -(-size // share) * share) if k)
+        yield Broken(
+            ("data.batch_size", "trainer.devices", "trainer.num_nodes", "trainer.accumulate"),
+            f"{size} over devices {trainer.devices} x num_nodes {trainer.num_nodes} x accumulate {trainer.accumulate}",
+            f"a multiple of {share}",
+            f"batch_size {sizes}",
+        )
+
+
+def _length(config: ExperimentConfig) -> Iterator[Broken]:
+    trainer = config.trainer
+    if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_time is None:
+        yield Broken(
+            ("trainer.max_steps", "trainer.max_epochs"),
+            "max_steps null and max_epochs null",
+            "at least one of them",
+            "set trainer.max_steps=1000, say",
+        )
+    durations = {"trainer.max_time": trainer.max_time, "trainer.checkpoint_every": trainer.checkpoint_every}
+    for key, value in durations.items():
+        if isinstance(value, int) and value < 1:
+            yield Broken((key,), str(value), "1 or more steps, or minutes such as 10min")
+        if isinstance(value, str):
+            try:
+                seconds(value)
+            except ValueError:
+                yield Broken((key,), repr(value), "a duration such as 30s, 10min or 2h")
+
+
+def _data(config: ExperimentConfig) -> Iterator[Broken]:
+    data = config.data
+    source = data.source.partition(":")[0]
+    if source not in ("builtin", "text", "jsonl", "hub") or (source == "hub") != (":" in data.source):
+        yield Broken(("data.source",), repr(data.source), "builtin, text, jsonl, hub:NAME_OR_FOLDER")
+    if source in ("text", "jsonl") and not data.path:
+        yield Broken(
+            ("data.path", "data.source"),
+            f"null with source {source}",
+            "a file or glob",
+            "set data.path=FILE, or data.source=builtin",
+        )
+    held_out = (0 if data.val_path else data.val_fraction) + (0 if data.test_path else data.test_fraction)
+    if held_out >= 1:
+        keys = ("data.val_fraction", "data.test_fraction")
+        yield Broken(keys, f"{data.val_fraction} + {data.test_fraction}", "a sum below 1, so that text is left to train on")
+
+
+def _fits_task(config: ExperimentConfig) -> Iterator[Broken]:
+    if config.model.kind not in TASK_MODELS[config.task]:
+        allowed = ", ".join(TASK_MODELS[config.task])
+        yield Broken(("model.kind", "task"), f"{config.model.kind} with task {config.task}", allowed)
+    if config.objective.name not in TASK_OBJECTIVES[config.task]:
+        allowed = ", ".join(TASK_OBJECTIVES[config.task])
+        yield Broken(("objective.name", "task"), f"{config.objective.name} with task {config.task}", allowed)
+
+
+RULES: tuple[Rule, ...] = (_bounds, _heads, _batch, _length, _data, _fits_task)
