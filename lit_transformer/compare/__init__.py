@@ -1,0 +1,1 @@
+"""Reading runs from disk, statistics, tables, figures and the report; never torch."""
