@@ -1,0 +1,71 @@
+"""FLOPs of a training step, counted on the meta device: nothing is computed, nothing is allocated."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from lit_transformer.config.schema import GPTConfig, ModelConfig
+from lit_transformer.models import build_model
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What one training sequence costs."""
+
+    parameters: int
+    """Numbers to be learned; shared ones count once."""
+    flops_per_token: int
+    """FLOPs of matrix products (a multiplication and an addition count as two), forward and backward, over the tokens."""
+    activation_bytes: int
+    """Float32 bytes that one sequence keeps for the backward pass."""
+
+
+def flops_per_token(config: ModelConfig) -> int:
+    """FLOPs of one training step per token, forward and backward; `vocab_size` must be set."""
+    return training_cost(config).flops_per_token
+
+
+@cache
+def training_cost(config: ModelConfig) -> TrainingCost:
+    """Parameters, FLOPs and activation memory of training on one full sequence; one build a configuration.
+
+    Attention counts all pairs of positions, causal or not, as is usual. Raises UserError where `vocab_size` is null.
+    """
+    with torch.device("meta"):
+        model = build_model(config)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        tokens = sequence_length(config)
+        ids = torch.zeros(1, tokens, dtype=torch.long)  # (batch, time)
+    kept = _Kept(model)
+    with FlopCounterMode(display=False) as counter:
+        with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
+            logits = model(ids)  # (batch, time, vocab_size)
+            loss = nn.functional.cross_entropy(logits.flatten(0, -2), ids.flatten())
+        loss.backward()
+    return TrainingCost(parameters, counter.get_total_flops() // tokens, kept.bytes)
+
+
+def sequence_length(config: ModelConfig) -> int:
+    """Tokens of one training sequence."""
+    assert isinstance(config, GPTConfig)
+    return config.context_length
+
+
+class _Kept:
+    """Adds up the memory of the tensors that autograd keeps, each storage once, weights left out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.bytes = 0
+        self._seen = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+        self._alive: list[Tensor] = []  # a freed storage's address may come again and would be taken for a known one
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._seen:
+            self._seen.add(storage._cdata)
+            self._alive.append(tensor)
+            self.bytes += storage.nbytes()
+        return tensor
