@@ -1,0 +1,1 @@
+"""Where text comes from: corpora, splits, tokenizers, token caches and the batches of a run."""

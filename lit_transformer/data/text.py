@@ -1,0 +1,129 @@
+"""Batches of prepared text for language modelling."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.data.blocks import eval_starts, gather, num_targets, num_train_blocks, train_starts
+from lit_transformer.data.prepared import PreparedText
+from lit_transformer.data.sampler import OrderedPlanSampler, Plan, PlanSampler, Sharding, limited_batches
+from lit_transformer.objectives.causal_lm import causal_lm
+
+Batch = dict[str, Tensor]
+"""`inputs` and `targets` (rows, time) int64, -100 where nothing is predicted; `window_count`, a float32 scalar."""
+
+
+class BlockDataset(Dataset[Batch]):
+    """Whole micro-batches of a split, built from a sampler's plans."""
+
+    def __init__(self, prepared: PreparedText, split: str, context_length: int) -> None:
+        self._ids = np.asarray(prepared.token_ids(split))  # still mapped, but indexing a memmap costs more
+        self._context_length = context_length
+
+    def __getitem__(self, plan: Plan) -> Batch:
+        ids = torch.from_numpy(gather(self._ids, plan.starts, self._context_length))  # (rows, time + 1)
+        batch = causal_lm(ids)
+        return {
+            "inputs": batch.inputs.clamp(min=0),  # (rows, time); padding becomes token 0, whose targets are ignored
+            "targets": batch.targets.contiguous(),  # (rows, time)
+            "window_count": torch.tensor(float(plan.window_count)),
+        }
+
+
+class TextDataModule(LightningDataModule):
+    """Batches of one rank; see Batch for what they hold.
+
+    Every micro-batch of every rank has the same shape, and every rank the same number of them. In training
+    `window_count` counts the targets of the optimizer step, in validation and testing those of the batch over all ranks.
+    Raises UserError where the batch size cannot be divided, or a split has no tokens.
+    """
+
+    def __init__(self, config: ExperimentConfig, prepared: PreparedText, *, rank: int, world_size: int) -> None:
+        super().__init__()
+        self._config, self._prepared = config, prepared
+        self._context_length: int = config.model.context_length  # type: ignore[attr-defined]
+        accumulate = config.trainer.accumulate
+        self._sharding = Sharding(
+            batch_size=config.data.batch_size, accumulate=accumulate, rank=rank, world_size=world_size
+        )
+        # a validation batch is one micro-batch of every rank
+        self._eval_sharding = Sharding(
+            batch_size=config.data.batch_size // accumulate, accumulate=1, rank=rank, world_size=world_size
+        )
+        self._train_sampler = self._make_train_sampler()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch, fewer under limit_train_batches, overfit_batches and fast_dev_run."""
+        batches = limited_batches(len(self._train_sampler), self._config.trainer)
+        return math.ceil(batches / self._config.trainer.accumulate)
+
+    def set_start(self, epoch: int, step: int) -> None:
+        """Continues inside an epoch: its first `step` optimizer steps are left out."""
+        self._train_sampler.set_start(epoch, step)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled blocks, another order and offset in each epoch; with overfit_batches always the same."""
+        return self._loader("train", self._train_sampler)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Every token of the split once, in order; with overfit_batches the training split."""
+        return self._eval_loader("train" if self._config.trainer.overfit_batches else "val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Every token of the split once, in order."""
+        return self._eval_loader("test")
+
+    def _make_train_sampler(self) -> PlanSampler:
+        tokens, context, trainer = self._prepared.tokens["train"], self._context_length, self._config.trainer
+        blocks = num_train_blocks(tokens, context)
+        shuffle = not trainer.overfit_batches
+        kind = PlanSampler if shuffle else OrderedPlanSampler
+        steps = self._sharding.num_steps(blocks)
+        return kind(
+            blocks=blocks,
+            starts=lambda epoch: train_starts(tokens, context, seed=self._config.seed, epoch=epoch, shuffle=shuffle),
+            counts=partial(num_targets, tokens=tokens, context_length=context),
+            sharding=self._sharding,
+            limit=limited_batches(steps * self._sharding.accumulate, trainer),
+        )
+
+    def _eval_loader(self, split: str) -> DataLoader[Batch]:
+        tokens, context = self._prepared.tokens[split], self._context_length
+        if tokens < 2:
+            raise UserError(
+                f"there is no {split} split to evaluate on: it has {tokens} tokens\n"
+                f"  fix      set data.{split}_fraction above 0 or data.{split}_path, or evaluate another split"
+            )
+        starts = eval_starts(tokens, context)
+        counts = partial(num_targets, tokens=tokens, context_length=context)
+        sampler = OrderedPlanSampler(
+            blocks=len(starts), starts=lambda epoch: starts, counts=counts, sharding=self._eval_sharding
+        )
+        return self._loader(split, sampler)
+
+    def _loader(self, split: str, sampler: PlanSampler) -> DataLoader[Batch]:
+        workers = self._config.data.loader_workers
+        return DataLoader(
+            BlockDataset(self._prepared, split, self._context_length),
+            sampler=sampler,
+            batch_size=None,  # a plan is a whole batch
+            collate_fn=_unchanged,
+            num_workers=workers,
+            multiprocessing_context="fork" if workers else None,  # 0.3 s instead of 2.8 s in a fork server's child
+            persistent_workers=workers > 0,
+            pin_memory=self._config.trainer.accelerator in ("auto", "cuda") and torch.cuda.is_available(),
+            generator=torch.Generator(),  # else each epoch would draw from the global one, and change dropout
+        )
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch

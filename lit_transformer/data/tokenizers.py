@@ -1,0 +1,177 @@
+"""Tokenizers by the `tokenizers` library: trained on the training split, saved as tokenizer.json, read back, decoded."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import TokenizerConfig
+
+UNKNOWN = "<unk>"
+"""Token of what the vocabulary does not hold (characters, words, wordpiece)."""
+
+END = "<eot>"
+"""Token after each of several documents."""
+
+PIECE = 1 << 16
+"""Characters of text that are tokenized at once, about."""
+
+KINDS = ("characters", "words", "bpe", "wordpiece", "bytes")
+"""Values of `data.tokenizer.kind`."""
+
+_UNBOUNDED = 1 << 31
+
+
+def train_tokenizer(config: TokenizerConfig, documents: Sequence[str], *, with_end: bool) -> Tokenizer:
+    """Tokenizer of the configured kind, trained on the documents; `with_end` gives it an end-of-text token.
+
+    Raises UserError where the vocabulary asked for is not the one that the text gives.
+    """
+    if config.kind not in KINDS:
+        raise UserError(f"data.tokenizer.kind: got {config.kind!r}\n  allowed  {', '.join(KINDS)}")
+    if config.vocab_size is None and config.kind in ("bpe", "wordpiece"):
+        raise UserError(f"data.tokenizer.vocab_size: {config.kind} needs a number, got null")
+    unknown = [UNKNOWN] if config.kind in ("characters", "words", "wordpiece") else []
+    special = [*unknown, END] if with_end else unknown
+    if config.kind == "characters":
+        tokenizer = _characters(config, documents, special)
+    elif config.kind == "bytes":
+        tokenizer = _bytes(config, special)
+    else:
+        tokenizer = _trained(config, documents, special)
+    tokenizer.encode_special_tokens = True
+    _check_size(config, tokenizer.get_vocab_size())
+    return tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Tokenizer of a tokenizer.json, or of a folder that holds one; raises UserError where it cannot be read."""
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises a bare Exception
+        raise UserError(f"{file}: no tokenizer can be read from it ({error})") from error
+    tokenizer.encode_special_tokens = True  # not saved in the file: "<eot>" in a text is text, not the end of one
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Token ids of a short text, such as a prompt."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
+    """Text of token ids, special tokens spelled out."""
+    text: str = tokenizer.decode(list(ids), skip_special_tokens=False)
+    return text
+
+
+def end_token(tokenizer: Tokenizer) -> int | None:
+    """Id of the end-of-text token, None where the tokenizer has none."""
+    found: int | None = tokenizer.token_to_id(END)
+    return found
+
+
+def pieces(text: str, size: int = PIECE) -> Iterator[str]:
+    """Parts of a text, about `size` characters each, whose tokens are those of the whole text.
+
+    A part ends before whitespace that follows something else, where every tokenizer here cuts anyway; a text that
+    has none within twice the size is cut in the middle of a word.
+    """
+    start = 0
+    while len(text) - start > size:
+        stop = _cut_before_space(text, start + size, min(len(text), start + 2 * size))
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
+
+
+def _cut_before_space(text: str, start: int, stop: int) -> int:
+    for space in ("\n", " "):
+        at = text.find(space, start, stop)
+        while at >= 0 and text[at - 1].isspace():
+            at = text.find(space, at + 1, stop)
+        if at >= 0:
+            return at
+    return stop
+
+
+def _characters(config: TokenizerConfig, documents: Sequence[str], special: list[str]) -> Tokenizer:
+    """BPE without merges: one token a character, several times faster than splitting for a WordLevel model."""
+    found: set[str] = set()
+    for text in documents:
+        found.update(text.lower() if config.lowercase else text)
+    vocabulary = {token: index for index, token in enumerate([*special, *sorted(found)])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
+    tokenizer.add_special_tokens(special)
+    tokenizer.normalizer = _normalizer(config)
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def _bytes(config: TokenizerConfig, special: list[str]) -> Tokenizer:
+    vocabulary = {token: index for index, token in enumerate([*special, *sorted(pre_tokenizers.ByteLevel.alphabet())])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.add_special_tokens(special)
+    tokenizer.normalizer = _normalizer(config)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _trained(config: TokenizerConfig, documents: Sequence[str], special: list[str]) -> Tokenizer:
+    """The kinds that learn their vocabulary: words, bpe, wordpiece."""
+    trainer: trainers.Trainer
+    if config.kind == "bpe":
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    elif config.kind == "wordpiece":
+        tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        tokenizer.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(show_progress=False)
+    else:
+        _warn_without_spaces(documents)
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(show_progress=False)
+    trainer.vocab_size = _UNBOUNDED if config.vocab_size is None else config.vocab_size
+    trainer.min_frequency = config.min_frequency
+    trainer.special_tokens = special
+    tokenizer.normalizer = _normalizer(config)
+    tokenizer.train_from_iterator((piece for text in documents for piece in pieces(text)), trainer)
+    return tokenizer
+
+
+def _normalizer(config: TokenizerConfig) -> normalizers.Normalizer | None:
+    return normalizers.Lowercase() if config.lowercase else None
+
+
+def _warn_without_spaces(documents: Sequence[str]) -> None:
+    """A word tokenizer makes one token of a sentence in a script that writes no spaces."""
+    sample = documents[0][:10000]
+    if sum("\u3040" <= character <= "\u9fff" for character in sample) > 0.1 * len(sample):
+        warnings.warn(
+            "data.tokenizer.kind=words takes a whole Chinese or Japanese sentence for a word; use bpe or characters",
+            stacklevel=2,
+        )
+
+
+def _check_size(config: TokenizerConfig, found: int) -> None:
+    asked = config.vocab_size
+    fixed = config.kind in ("characters", "bytes")
+    if asked is None or asked == found or (fixed and asked > found):
+        return
+    if asked < found:
+        why = f"{config.kind} needs at least {found} entries for this text: its characters or bytes and special tokens"
+        fix = f"set data.tokenizer.vocab_size to {found} or more" + (", or null" if fixed else "")
+    else:
+        why = f"larger than the text allows: it gives {found} entries at most (min_frequency={config.min_frequency})"
+        lower = " or lower data.tokenizer.min_frequency" if config.min_frequency > 1 else ""
+        fix = f"set data.tokenizer.vocab_size={found}{lower}, or use more text"
+    raise UserError(f"data.tokenizer.vocab_size: got {asked}, {why}\n  fix      {fix}")
