@@ -115,7 +115,8 @@ def _check(key: str, value: object, origin: str, known: Mapping[str, Field]) -> 
 def _unknown(key: str, value: object, origin: str, known: Mapping[str, Field]) -> Problem:
     guess = did_you_mean(key, known)
     section = key.rpartition(".")[0]
-    near = [name for name in known if name.rpartition(".")[0] == section] or sorted({k.split(".")[0] for k in known})
+    near = [name for name in known if section and name.rpartition(".")[0] == section]
+    near = near or list(dict.fromkeys(f"{head}.*" if rest else head for head, _, rest in (k.partition(".") for k in known)))
     fix = f"did you mean {guess}?" if guess else "see `lit-transformer config EXPERIMENT` for every key"
     return Problem(key=key, origin=origin, got=f"an unknown key (= {_shown(value)})", allowed=", ".join(near), fix=fix)
 

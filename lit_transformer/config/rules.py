@@ -163,7 +163,7 @@ def _batch(config: ExperimentConfig) -> Iterator[Broken]:
 
 def _length(config: ExperimentConfig) -> Iterator[Broken]:
     trainer = config.trainer
-    if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_time is None:
+    if trainer.max_steps is None and trainer.max_epochs is None:  # max_time alone gives the schedule no last step
         yield Broken(
             ("trainer.max_steps", "trainer.max_epochs"),
             "max_steps null and max_epochs null",

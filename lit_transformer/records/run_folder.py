@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import yaml
 
-from lit_transformer.records.atomic import write_json, write_text
+from lit_transformer.records.atomic import read_json, write_json, write_text
 from lit_transformer.records.locks import FileLock, is_locked
 
 Status = Literal["running", "complete", "failed", "diverged", "pruned", "stopped"]
@@ -88,11 +88,11 @@ class RunFolder:
 
     def read_result(self) -> dict[str, object]:
         """The result; empty where the run has not ended, or the file is damaged."""
-        return _read_json(self.result_file)
+        return read_json(self.result_file)
 
     def read_origins(self) -> dict[str, str]:
         """Dotted key -> where its value came from."""
-        return {key: str(value) for key, value in _read_json(self.origin_file).items()}
+        return {key: str(value) for key, value in read_json(self.origin_file).items()}
 
     def read_metrics(self) -> list[dict[str, float | None]]:
         """Rows of metrics.jsonl in order; lines cut by a kill or damaged are left out."""
@@ -126,14 +126,6 @@ def read_rows(path: Path) -> list[dict[str, float | None]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
-
-
-def _read_json(path: Path) -> dict[str, object]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def find_runs(root: Path) -> list[RunFolder]:

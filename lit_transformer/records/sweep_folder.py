@@ -51,3 +51,9 @@ class SweepFolder:
     def exists(self) -> bool:
         """Whether this is a sweep's folder."""
         return self.sweep_file.is_file()
+
+
+def sweep_of(run: RunFolder) -> SweepFolder | None:
+    """The sweep that a run is a cell of; None for a run by itself."""
+    sweep = SweepFolder(run.path.resolve().parent.parent)
+    return sweep if sweep.exists() and run.path.resolve().parent == sweep.cells else None

@@ -1,0 +1,1 @@
+"""The fork server, the pipes that tie a process to its parent, and the environment of ranks."""

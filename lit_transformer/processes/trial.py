@@ -1,0 +1,67 @@
+"""Starts frozen runs, one after another, as warm children; `fit` and a sweep's workers share it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from lit_transformer.processes.fork_server import Child, ForkServer
+from lit_transformer.processes.ranks import RankGroup, rank_environments
+
+TRAIN = "lit_transformer.training.run:main"
+"""What a rank runs, named as a string: this package imports neither torch nor training."""
+WRITE_WANDB = "lit_transformer.training.wandb_writer:serve"
+PRELOAD = ("lit_transformer.training.preload",)
+
+
+class TrialRunner:
+    """A fork server that holds torch, Lightning and wandb, and one W&B writer for all the runs it starts."""
+
+    def __init__(self) -> None:
+        # wandb opens a connection for telemetry even offline; it reads this when the server imports it
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        self._server = ForkServer(PRELOAD)
+        self._writer: Child | None = None
+
+    def warm(self) -> None:
+        """Begin the imports now, without waiting for them."""
+        self._server.warm()
+
+    def start(
+        self,
+        folder: Path,
+        *,
+        devices: int = 1,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        track: bool = True,
+    ) -> RankGroup:
+        """Start training the frozen run in `folder` on `devices` ranks; `track` carries its metrics to W&B.
+
+        `log` receives what the ranks print; without it they print here.
+        """
+        children = [
+            self._server.start(TRAIN, [str(folder)], environment={**(environment or {}), **ranks}, log=log)
+            for ranks in rank_environments(devices)
+        ]
+        if track:
+            self._send("open", folder)
+        return RankGroup(children)
+
+    def end(self, folder: Path) -> None:
+        """Tell the writer that the run has ended: it takes the last rows and finishes the W&B run."""
+        if self._writer is not None:
+            self._send("close", folder)
+
+    def close(self, timeout: float = 60) -> None:
+        """Let the writer finish and end it."""
+        if self._writer is not None:
+            self._send("end", Path())
+            if self._writer.wait(timeout) is None:
+                self._writer.kill()
+            self._writer = None
+
+    def _send(self, verb: str, folder: Path) -> None:
+        if self._writer is None or self._writer.poll() is not None:
+            self._writer = self._server.start(WRITE_WANDB, [], pipe=True)
+        assert self._writer.connection is not None
+        self._writer.connection.send((verb, str(folder)))

@@ -1,0 +1,1 @@
+"""One LightningModule per value of `task`; base.py is their only base class."""

@@ -1,0 +1,119 @@
+"""What all tasks share: one scaled loss, metrics from sums, the optimizer, the gradient's norm."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.show import to_plain
+from lit_transformer.models import build_model
+from lit_transformer.optim import build_optimizer, build_schedule
+from lit_transformer.tasks.sums import Sums
+
+Batch = dict[str, Tensor]
+
+
+class Task(LightningModule):
+    """A network, its loss and its metrics.
+
+    A subclass gives `training_sums`, `evaluation_sums` and `metrics`; nothing else of the loop is copied per task.
+    """
+
+    monitor = "val/loss"
+    """The metric that chooses the best checkpoint and stops early; lower is better."""
+
+    def __init__(self, config: ExperimentConfig, *, total_steps: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        self.total_steps = total_steps
+        self.network = build_model(config.model)
+        self.train_sums = Sums()
+        self.evaluation = Sums()
+        self.measured: dict[str, float] = {}
+        """The newest validation or test metrics, by full name."""
+        self.gradient_norm: Tensor | None = None
+        """Norm of the newest step's gradient, before clipping."""
+        self.used_lr = 0.0
+        """Learning rate of the newest step; the optimizer already holds the next step's."""
+        self._training_sums: Callable[[Batch], dict[str, Tensor]] = self.training_sums
+
+    @abstractmethod
+    def training_sums(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar sums of a training batch; `loss` is the one to minimise, `count` its number of targets."""
+
+    @abstractmethod
+    def evaluation_sums(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar sums of a validation or test batch."""
+
+    @abstractmethod
+    def metrics(self, sums: dict[str, float], split: str) -> dict[str, float]:
+        """Metrics of a split, by their names without the split, from sums over all its batches and ranks."""
+
+    def configure_model(self) -> None:
+        """Compile the training step's sums, loss included, so that the logits need not be kept whole."""
+        if self.config.trainer.compile:
+            self._training_sums = torch.compile(self.training_sums)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The loss, scaled so that the window's gradient is that of sum / count over all ranks and micro-batches.
+
+        DDP averages gradients over ranks and Lightning over micro-batches; the factor undoes both, and one division by the
+        whole window's count stands in their place (token-weighted losses are wrong otherwise).
+        """
+        sums = self._training_sums({name: batch[name] for name in batch if name != "window_count"})
+        self.train_sums.add(sums)
+        parts = self.trainer.world_size * self.config.trainer.accumulate
+        return sums["loss"] * (parts / batch["window_count"])
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self.evaluation.add(self.evaluation_sums(batch))
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self.evaluation.add(self.evaluation_sums(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        self._measure("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._measure("test")
+
+    def take_train_metrics(self) -> dict[str, float]:
+        """Training metrics since the last call, over all ranks; every rank must call this at the same step."""
+        sums = self.train_sums.take()
+        return {f"train/{name}": value for name, value in self.metrics(sums, "train").items()} if sums else {}
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, object]]]:
+        # A fused step unscales gradients by itself, after clipping: wrong norms under 16-mixed.
+        fused = False if self.config.trainer.precision == "16-mixed" else None
+        optimizer = build_optimizer(self.network.named_parameters(), self.config.optimizer, fused=fused)
+        schedule: LambdaLR = build_schedule(optimizer, self.config.schedule, self.total_steps)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm and keep the norm, which Lightning's own clipping throws away."""
+        self.used_lr = float(optimizer.param_groups[0]["lr"])
+        limit = self.config.trainer.gradient_clip
+        if limit is not None:
+            self.gradient_norm = clip_grad_norm_(self.network.parameters(), limit)
+        elif (self.trainer.global_step + 1) % self.config.tracking.log_every == 0:
+            self.gradient_norm = get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        checkpoint["config"] = to_plain(self.config)
+
+    def _measure(self, split: str) -> None:
+        metrics = self.metrics(self.evaluation.take(), split)
+        self.measured = {f"{split}/{name}": value for name, value in metrics.items()}
+        # Already summed over ranks: Lightning (early stopping) reads the same number on each.
+        self.log_dict(self.measured, rank_zero_only=False, sync_dist=False)

@@ -1,0 +1,30 @@
+"""Running sums that are divided once, after all batches and ranks are in."""
+
+import torch
+from torch import Tensor
+
+
+class Sums:
+    """Named sums, kept on the device without waiting for it, reduced over ranks when read."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Tensor] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Add a batch's scalar sums."""
+        for name, value in values.items():
+            # float64: a float32 sum of losses loses digits after some million tokens (mps has no float64)
+            wide = value.detach().to(torch.float32 if value.device.type == "mps" else torch.float64)
+            total = self._totals.get(name)
+            self._totals[name] = wide if total is None else total.add_(wide)
+
+    def take(self) -> dict[str, float]:
+        """The sums over all ranks, and start again; every rank must call this at the same point."""
+        names, self_totals = list(self._totals), self._totals
+        self._totals = {}
+        if not names:
+            return {}
+        stacked = torch.stack([self_totals[name] for name in names])  # (names,)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(stacked)
+        return dict(zip(names, stacked.tolist(), strict=True))

@@ -1,0 +1,83 @@
+"""Preparing as a step of its own, before any trial: tokenizer, token cache and the values that follow from them.
+
+`python -m lit_transformer.training.prepare REQUEST.json ANSWER.json` prepares the cells of a sweep. Imports no torch.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.load import from_plain, with_values
+from lit_transformer.config.schema import ExperimentConfig, GPTConfig
+from lit_transformer.data.prepare import Progress, prepare_text
+from lit_transformer.data.prepared import PreparedText
+from lit_transformer.records.atomic import write_json
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An experiment that is ready to be frozen."""
+
+    config: ExperimentConfig
+    derived: dict[str, object]
+    """Dotted key -> the value that the data decided."""
+    data: dict[str, object]
+    """What prepared.json of the run holds."""
+
+
+def prepare(config: ExperimentConfig, *, progress: Progress | None = None) -> Prepared:
+    """Prepare an experiment's data and fill in what follows from them; raises UserError."""
+    text = prepare_text(config, progress=progress)
+    derived = _derived(config, text)
+    data: dict[str, object] = {**vars(text), "folder": str(text.folder)}
+    return Prepared(with_values(config, derived), derived, data)
+
+
+def _derived(config: ExperimentConfig, text: PreparedText) -> dict[str, object]:
+    model = config.model
+    if not isinstance(model, GPTConfig) or model.vocab_size is None:
+        return {"model.vocab_size": text.vocab_size}
+    if model.vocab_size < text.vocab_size:
+        raise UserError(
+            "model.vocab_size is too small\n"
+            f"  got      {model.vocab_size}\n"
+            f"  allowed  {text.vocab_size} or more, since the tokenizer has {text.vocab_size} entries\n"
+            "  fix      model.vocab_size=null takes the tokenizer's"
+        )
+    return {}
+
+
+def main(request: str, answer: str) -> int:
+    """Prepare every cell of a request; a cell's problem is an answer and stops no other.
+
+    Request: {"cells": [{"cell": id, "config": nested config}]}. Answer: {"cells": {id: {"derived": {key: value},
+    "prepared": {...}, "problem": null or text}}}.
+    """
+    cells = json.loads(Path(request).read_text(encoding="utf-8"))["cells"]
+    known: dict[str, dict[str, object]] = {}
+    answers = {}
+    for cell in cells:
+        config = from_plain(cell["config"])
+        key = json.dumps([cell["config"]["data"], getattr(config.model, "context_length", 0), config.model.kind])
+        if key not in known:
+            known[key] = _answer(config)
+        answers[cell["cell"]] = known[key]
+    write_json(Path(answer), {"cells": answers})
+    return 0
+
+
+def _answer(config: ExperimentConfig) -> dict[str, object]:
+    from lit_transformer.training.prepare_progress import shown_progress
+
+    try:
+        with shown_progress() as progress:
+            done = prepare(config, progress=progress)
+    except UserError as error:
+        return {"derived": {}, "prepared": {}, "problem": str(error)}
+    return {"derived": done.derived, "prepared": done.data, "problem": None}
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""`task` -> how its data are prepared, loaded and trained; a new task is one more entry."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning.pytorch import LightningDataModule
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.data.prepare import prepare_text
+from lit_transformer.data.prepared import PreparedText, load_prepared
+from lit_transformer.data.text import TextDataModule
+from lit_transformer.tasks.base import Task
+from lit_transformer.tasks.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one training is made of."""
+
+    task: Task
+    data: LightningDataModule
+    total_steps: int
+    tokens_per_step: int
+
+
+def open_prepared(config: ExperimentConfig, frozen: dict[str, object]) -> PreparedText:
+    """The prepared data that a run was frozen with; made again where the cache lacks them (on another machine, say)."""
+    try:
+        prepared = load_prepared(Path(str(frozen["folder"])))
+        if prepared.fingerprint == frozen["fingerprint"]:
+            return prepared
+    except (KeyError, UserError):
+        pass
+    return prepare_text(config)
+
+
+def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int = 0, world_size: int = 1) -> Parts:
+    """The task, its data on this rank, and the run's length."""
+    data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
+    steps = total_steps(config, data.steps_per_epoch)
+    task = LanguageModel(config, bytes_per_token=bytes_per_token(prepared), total_steps=steps)
+    return Parts(task, data, steps, config.data.batch_size * config.model.context_length)
+
+
+def bytes_per_token(prepared: PreparedText) -> dict[str, float]:
+    """Split -> UTF-8 bytes for each token of its text."""
+    return {split: prepared.bytes[split] / tokens for split, tokens in prepared.tokens.items() if tokens}
+
+
+def total_steps(config: ExperimentConfig, steps_per_epoch: int) -> int:
+    """Optimizer steps of a whole run.
+
+    Counted here: Lightning's estimated_stepping_batches drops a restored loader's state when it is read.
+    """
+    trainer = config.trainer
+    if trainer.fast_dev_run:
+        return 1
+    limit = trainer.overfit_batches or trainer.limit_train_batches
+    if isinstance(limit, float):
+        steps_per_epoch = max(1, int(steps_per_epoch * limit))
+    elif limit:
+        steps_per_epoch = min(steps_per_epoch, -(-limit // trainer.accumulate))
+    by_epochs = trainer.max_epochs * steps_per_epoch if trainer.max_epochs else None
+    found = [steps for steps in (trainer.max_steps, by_epochs) if steps]
+    return min(found)

@@ -1,0 +1,44 @@
+"""A run's end, as result.json."""
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+
+from lit_transformer.records.atomic import write_json
+from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder, Status
+from lit_transformer.version import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a run came to."""
+
+    status: Status
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Those of the best validation: of best.ckpt."""
+    best_step: int = 0
+    last_metrics: dict[str, float] = field(default_factory=dict)
+    """Those at the last step."""
+    parameters: int = 0
+    flops_per_token: int = 0
+    """Of one training step, forward and backward."""
+    flops: int = 0
+    tokens: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    """From the first step to the last validation."""
+    tokens_per_second: float = 0.0
+    peak_memory_bytes: int = 0
+    error: str | None = None
+
+
+def write_result(run: RunFolder, result: Result) -> None:
+    """Write result.json, by rename: the last file that a run writes."""
+    write_json(run.result_file, {"version": RESULT_VERSION, **vars(result), "versions": versions()})
+
+
+def versions() -> dict[str, str]:
+    """Versions that a run's numbers depend on."""
+    packages = ("torch", "lightning", "tokenizers", "numpy")
+    found = {name: installed(name) for name in packages}
+    return {"lit-transformer": __version__, "python": platform.python_version(), **found}

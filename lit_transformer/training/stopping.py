@@ -1,0 +1,48 @@
+"""Stopping at a step boundary when asked by a signal."""
+
+import os
+import signal
+from types import FrameType
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+
+class StopOnSignal(Callback):
+    """SIGTERM, SIGINT and SIGUSR1 end the run after the step in hand, on all ranks at the same step; a second one at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, self._handle)
+
+    @property
+    def exit_status(self) -> int:
+        """130 for SIGINT, 143 for the others, 0 without a signal."""
+        return {0: 0, signal.SIGINT: 130}.get(self.received, 143)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            os._exit(130 if number == signal.SIGINT else 143)  # the last checkpoint is whole: it came by rename
+        self.received = number
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        stop = bool(self.received)
+        if trainer.world_size > 1:  # a signal reaches the ranks at different moments, and one rank ahead would hang
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+            self.received = self.received or (signal.SIGTERM if stop else 0)
+        if stop:
+            trainer.should_stop = True
+
+
+class Diverged(Exception):
+    """The loss is no longer a number."""
+
+
+def check_finite(value: float | Tensor, name: str, step: int) -> None:
+    """Raise Diverged unless `value` is a finite number."""
+    number = float(value)
+    if number != number or number in (float("inf"), float("-inf")):
+        raise Diverged(f"{name} is {number} at step {step}; a smaller optimizer.lr or trainer.gradient_clip may help")

@@ -1,0 +1,124 @@
+"""Carries metrics.jsonl of runs to W&B: one process for all the runs of a worker, so that wandb starts once."""
+
+import json
+import math
+import os
+import sys
+import uuid
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import wandb
+
+from lit_transformer.records.atomic import write_text
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.records.sweep_folder import sweep_of
+
+TICK_SECONDS = 0.5
+"""Between looks at metrics.jsonl."""
+
+
+def serve(connection: Connection) -> int:
+    """Obey ("open", folder), ("close", folder) and ("end", "") until the pipe closes.
+
+    W&B's trouble (no network, a full disk) is reported and never stops a training: metrics.jsonl has everything.
+    """
+    open_runs: dict[str, Followed] = {}
+    while True:
+        try:
+            verb, folder = connection.recv() if connection.poll(TICK_SECONDS) else ("tick", "")
+        except (EOFError, OSError):
+            verb, folder = "end", ""
+        if verb == "open":
+            _guarded(lambda: open_runs.update({folder: Followed(RunFolder(Path(folder)))}))
+        elif verb == "close" and folder in open_runs:
+            _guarded(open_runs.pop(folder).finish)
+        elif verb == "end":
+            for followed in open_runs.values():
+                _guarded(followed.finish)
+            return 0
+        for followed in open_runs.values():
+            _guarded(followed.carry)
+
+
+class Followed:
+    """A run that is being carried to W&B."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._folder = run
+        self._offset = 0
+        config = run.read_config()
+        tracking = config.get("tracking")
+        assert isinstance(tracking, dict)
+        mode = wandb_mode(str(tracking["wandb"]))
+        self._run: wandb.Run | None = None
+        if mode == "off":
+            return
+        sweep = sweep_of(run)
+        self._run = wandb.init(
+            mode="online" if mode == "online" else "offline",
+            project=str(tracking["project"]),
+            dir=run.path,
+            id=_run_id(run),
+            name=run.path.name,
+            group=sweep.path.name if sweep else str(config.get("experiment")),
+            config=config,
+            reinit="create_new",
+            settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, save_code=False),
+        )
+
+    def carry(self) -> None:
+        """Log the rows that came since the last look; a row still being written waits."""
+        if self._run is None or not self._folder.metrics_file.exists():
+            return
+        with self._folder.metrics_file.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                row = json.loads(line)
+                step = row.pop("step")
+                self._run.log({name: math.nan if value is None else value for name, value in row.items()}, step=step)
+
+    def finish(self) -> None:
+        """Take the last rows and the result, and end the W&B run."""
+        self.carry()
+        if self._run is None:
+            return
+        result = self._folder.read_result()
+        for name in ("status", "parameters", "flops_per_token", "flops", "tokens", "seconds", "tokens_per_second"):
+            if name in result:
+                self._run.summary[name] = result[name]
+        metrics = result.get("metrics")
+        if isinstance(metrics, dict):
+            self._run.summary.update({f"best/{name}": value for name, value in metrics.items()})
+        self._run.finish(exit_code=0 if result.get("status") == "complete" else 1)
+
+
+def wandb_mode(setting: str) -> str:
+    """online, offline or off: `auto` is WANDB_MODE, else online when logged in, else offline."""
+    if setting != "auto":
+        return setting
+    mode = os.environ.get("WANDB_MODE", "")
+    if mode in ("online", "offline"):
+        return mode
+    if mode in ("disabled", "dryrun"):
+        return "off" if mode == "disabled" else "offline"
+    return "online" if wandb.login(prompt=False) else "offline"
+
+
+def _run_id(run: RunFolder) -> str:
+    """The run's id on W&B: made once, so that a later upload or rebuild is the same run."""
+    path = run.path / "wandb-id.txt"
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex[:12])
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _guarded(act: object) -> None:
+    assert callable(act)
+    try:
+        act()
+    except Exception as error:  # whatever wandb raises; see serve
+        print(f"W&B: {type(error).__name__}: {error}; metrics.jsonl has everything.", file=sys.stderr, flush=True)
