@@ -1,6 +1,7 @@
 """`fit`: from an experiment's name to a trained run folder. Imports no torch: the ranks do."""
 
 import datetime
+import json
 import secrets
 import shutil
 import signal
@@ -10,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from lit_transformer.config.layers import Layer
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import Layer, mapping_layer
 from lit_transformer.config.load import load_experiment
 from lit_transformer.config.show import to_plain
 from lit_transformer.processes.hardware import resolved
@@ -68,3 +70,19 @@ def forwarded_signals() -> Iterator[list[RankGroup]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def read_trial(file: Path) -> tuple[str, Layer]:
+    """The experiment and the settings of a trial's JSON file, nested or dotted; raises UserError."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UserError(f"{file} is not JSON: {error}.") from None
+    if not isinstance(values, dict) or not isinstance(values.get("experiment"), str):
+        raise UserError(
+            f"{file} names no experiment.\n"
+            '  allowed  a JSON object with "experiment" and settings, such as {"experiment": "gpt_tiny", "seed": 1}'
+        )
+    return values.pop("experiment"), mapping_layer(values, str(file))

@@ -1,5 +1,6 @@
 """`task` -> how its data are prepared, loaded and trained; a new task is one more entry."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +40,16 @@ def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int =
     """The task, its data on this rank, and the run's length."""
     data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
-    task = LanguageModel(config, bytes_per_token=bytes_per_token(prepared), total_steps=steps)
+    task = build_task(config, vars(prepared), total_steps=steps)
     return Parts(task, data, steps, config.data.batch_size * config.model.context_length)
 
 
-def bytes_per_token(prepared: PreparedText) -> dict[str, float]:
-    """Split -> UTF-8 bytes for each token of its text."""
-    return {split: prepared.bytes[split] / tokens for split, tokens in prepared.tokens.items() if tokens}
+def build_task(config: ExperimentConfig, frozen: Mapping[str, object], *, total_steps: int = 1) -> Task:
+    """The task with fresh weights from torch's global generator; `frozen` is what the run's prepared.json holds."""
+    tokens, sizes = frozen["tokens"], frozen["bytes"]
+    assert isinstance(tokens, dict) and isinstance(sizes, dict)
+    bytes_per_token = {split: sizes[split] / count for split, count in tokens.items() if count}
+    return LanguageModel(config, bytes_per_token=bytes_per_token, total_steps=total_steps)
 
 
 def total_steps(config: ExperimentConfig, steps_per_epoch: int) -> int:

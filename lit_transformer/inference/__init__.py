@@ -1,0 +1,1 @@
+"""The predictors behind the verbs that use a trained run."""

@@ -1,0 +1,57 @@
+"""A trained run, ready to be used."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.load import from_plain
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.records.atomic import read_json
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.tasks.base import Task
+from lit_transformer.training.checkpoints import read_checkpoint
+from lit_transformer.training.registry import build_task
+
+
+def open_run(path: str | os.PathLike[str]) -> RunFolder:
+    """The run in a folder; raises UserError where there is none, or it has no checkpoint yet."""
+    run = RunFolder(Path(path))
+    if not run.path.is_dir():
+        raise UserError(f"There is no folder {path}.\n  fix      give a run's folder, such as runs/gpt_tiny/<run-id>")
+    if not run.exists():
+        raise UserError(
+            f"{path} is no run's folder: it holds no config.yaml.\n"
+            "  fix      give a run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep"
+        )
+    return run
+
+
+def newest_checkpoint(run: RunFolder) -> Path:
+    """The run's best checkpoint, else its last; raises UserError where there is neither."""
+    for path in (run.best_checkpoint, run.last_checkpoint):
+        if path.is_file():
+            return path
+    raise UserError(f"{run.path} has no checkpoint (its status is {run.status()}).\n  fix      train it first")
+
+
+def run_config(run: RunFolder) -> ExperimentConfig:
+    """The configuration that the run was trained with."""
+    return from_plain(run.read_config(), str(run.config_file))
+
+
+def load_task(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Task:
+    """The trained task of a run's folder, in evaluation mode; a language model takes ids (batch, time), gives logits.
+
+    Raises UserError where the folder is no run, or its checkpoint is missing or damaged.
+    """
+    run = open_run(path)
+    checkpoint = read_checkpoint(newest_checkpoint(run))
+    config = run_config(run)
+    task = build_task(config, read_json(run.prepared_file))
+    try:
+        task.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise UserError(f"The checkpoint of {path} does not fit its config.yaml: {error}") from None
+    return task.to(device).eval()
