@@ -1,0 +1,34 @@
+"""The grid of a sweep, in W&B's order."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+
+def grid(axes: Mapping[str, Sequence[object]]) -> Iterator[dict[str, object]]:
+    """Every combination of the axes' values: names sorted, the last one varying fastest, values in the order given.
+
+    No axis at all is one empty combination.
+    """
+    names = sorted(axes)
+    for values in itertools.product(*(axes[name] for name in names)):
+        yield dict(zip(names, values, strict=True))
+
+
+def int_uniform(low: int, high: int) -> list[int]:
+    """The integers from `low` to `high`, both included, as W&B's grid takes them."""
+    return list(range(low, high + 1))
+
+
+def q_uniform(low: float, high: float, step: float) -> list[float]:
+    """`low`, `low + step`, ... below `high`, which is left out, as W&B's grid (numpy.arange) does.
+
+    Integers stay integers; the count is numpy's, so rounding may let a value within one ulp of `high` in, as it does there.
+    """
+    count = _ceil_division(high - low, step)
+    return [low + index * step for index in range(count)]
+
+
+def _ceil_division(length: float, step: float) -> int:
+    quotient = length / step
+    whole = int(quotient)
+    return max(0, whole + (quotient > whole))

@@ -1,0 +1,140 @@
+"""How an attempt at a cell ended, and what is written about it."""
+
+import errno
+import os
+import shutil
+import signal
+import stat
+import time
+from pathlib import Path
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.records.atomic import write_json
+from lit_transformer.records.locks import is_locked
+from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
+from lit_transformer.sweep.ledger import KEPT, Claim, End
+
+LOSSES = 3
+"""How often a cell whose process was killed is run again before it counts as failed."""
+SERVER_DIED = 255
+"""What multiprocessing reports of a child whose fork server was killed."""
+_LOG_LINES = 15
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(Exception):
+    """The disk has no room for what a trial or a worker writes."""
+
+
+def kept_end(run: RunFolder) -> End | None:
+    """The end of a run that is done and stays as it is; None for every other run."""
+    status = run.read_result().get("status")
+    return next((end for end in KEPT if end == status), None)
+
+
+def clear(run: RunFolder, patience: float = 10.0) -> bool:
+    """Empty the folder of an unfinished earlier attempt; False where its trial still lives after `patience` seconds.
+
+    Only what lies in this folder goes, links are removed and not followed, and the run's lock is held meanwhile. Raises
+    UserError where the folder is itself a link, since the files behind it are somebody else's.
+    """
+    if run.path.is_symlink():
+        raise UserError(f"{run.path} is a link, and a cell's folder is emptied before it is run; remove the link.")
+    run.path.mkdir(parents=True, exist_ok=True)
+    lock = run.lock
+    until = time.monotonic() + patience
+    while not lock.acquire():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    try:
+        for path in run.path.iterdir():
+            if path == lock.path:
+                continue
+            if stat.S_ISDIR(path.lstat().st_mode):
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    finally:
+        lock.release()
+    return True
+
+
+def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: bool) -> End | None:
+    """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
+
+    `losses` counts the earlier attempts in a row that were lost. Raises DiskFull, with nothing recorded, where the trial or
+    this function found no room, and OSError.
+    """
+    if not claim.is_highest():
+        return None
+    end, error = _reported(run)
+    if end == "failed":
+        _check_space(claim, error)  # the next cells would fail in the same way
+    if end is None and (stopping or status in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGTERM)):
+        end = "stopped"
+    if end is None and status in (-signal.SIGKILL, SERVER_DIED):
+        end = "lost" if losses < LOSSES else "failed"
+        if end == "failed":
+            write_failure(
+                run, f"its process was killed {losses + 1} times in a row (out of memory?)\n{_last_lines(run)}"
+            )
+    elif end is None:
+        log = last_lines(run.log_file)
+        _check_space(claim, log)
+        end = "failed"
+        write_failure(run, f"{_exit(status)} without a result\n{log}")
+    return end if claim.end(end) else None
+
+
+def settle_orphan(claim: Claim, run: RunFolder, losses: int) -> End | None:
+    """Record the attempt of a worker that died: its trial dies with it, and may still have written a result."""
+    until = time.monotonic() + 5
+    while is_locked(run.lock.path) and time.monotonic() < until:
+        time.sleep(0.02)
+    return settle(claim, run, -signal.SIGKILL, losses=losses, stopping=False)
+
+
+def write_failure(run: RunFolder, error: str) -> None:
+    """Write the result of a run that could not write its own."""
+    result = {"version": RESULT_VERSION, "status": "failed", "metrics": {}, "last_metrics": {}, "error": error.strip()}
+    write_json(run.result_file, result)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that the disk or the quota is full."""
+    return error.errno in _FULL
+
+
+def _reported(run: RunFolder) -> tuple[End | None, str]:
+    """The end that the trial itself wrote into result.json, and its error."""
+    result = run.read_result()
+    known: tuple[End, ...] = (*KEPT, "failed", "stopped")
+    end = next((end for end in known if end == result.get("status")), None)
+    return end, str(result.get("error") or "")
+
+
+def _check_space(claim: Claim, text: str) -> None:
+    full = [line for line in text.splitlines() if any(os.strerror(number) in line for number in _FULL)]
+    if full:
+        raise DiskFull(f"{claim.cell}: {full[-1].strip()}")
+
+
+def _exit(status: int) -> str:
+    if status >= 0:
+        return f"its process ended with exit status {status}"
+    try:
+        return f"its process was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"its process was ended by signal {-status}"
+
+
+def last_lines(path: Path, count: int = _LOG_LINES) -> str:
+    """The last lines of a log, or nothing where there is none; reads no more than its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 20_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
