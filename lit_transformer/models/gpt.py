@@ -7,7 +7,9 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import GPTConfig
 from lit_transformer.nn.blocks import EncoderBlock
 from lit_transformer.nn.cache import KVCache, new_positions
+from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.initialisation import initialise
+from lit_transformer.nn.losses import linear_cross_entropy
 from lit_transformer.nn.norms import build_norm
 from lit_transformer.nn.positions import RotaryPositions, SinusoidalPositions
 
@@ -29,7 +31,7 @@ class GPT(nn.Module):
             self.position_embedding = SinusoidalPositions(d_model=config.d_model)
         else:
             self.rotary = RotaryPositions(head_dim=config.d_model // config.num_heads)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             EncoderBlock(
                 d_model=config.d_model,
@@ -73,6 +75,11 @@ class GPT(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., d_model) -> logits (..., vocab_size)."""
         return F.linear(hidden, self.output_weight)
+
+    def loss(self, ids: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy in nats and the number of targets (batch, time) that counted, without holding all logits."""
+        hidden = self.hidden_states(ids)
+        return linear_cross_entropy(hidden, self.output_weight, targets, label_smoothing=label_smoothing)
 
     def new_cache(self) -> KVCache:
         """An empty cache for generation; it holds context_length tokens."""

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_transformer.nn.cache import LayerCache
+from lit_transformer.nn.dropout_attention import dropout_attention
 from lit_transformer.nn.masks import causal_mask, combine
 from lit_transformer.nn.positions import Rotary, rotate
 
@@ -98,13 +99,29 @@ class MultiHeadAttention(nn.Module):
             mask = combine(mask, causal_mask(num_queries, num_keys, device=queries.device))
         if bias is not None:
             mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
+        dropout = self.dropout if self.training else 0.0
+        if dropout and bias is None and queries.device.type == "cpu":
+            return self._attend_on_cpu(queries, keys, values, mask, fused_causal, dropout)
         return F.scaled_dot_product_attention(
             queries,
             keys,
             values,
             attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=dropout,
             is_causal=fused_causal,
             scale=self.scale,
             enable_gqa=self.num_kv_heads != self.num_heads,
         )  # (batch, heads, queries, head_dim)
+
+    def _attend_on_cpu(
+        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, dropout: float
+    ) -> Tensor:
+        batch, heads, num_queries, num_keys = *queries.shape[:3], keys.shape[2]
+        if self.num_kv_heads != heads:
+            keys, values = (x.repeat_interleave(heads // self.num_kv_heads, dim=1) for x in (keys, values))
+        if mask is not None:
+            mask = mask.expand(batch, heads, num_queries, num_keys).flatten(0, 1)  # (batch * heads, queries, keys)
+        queries, keys, values = (x.flatten(0, 1) for x in (queries, keys, values))  # (batch * heads, time, head_dim)
+        scale = self.scale if self.scale is not None else self.head_dim**-0.5
+        attended, *_ = dropout_attention(queries, keys, values, mask, causal, scale, dropout)
+        return attended.unflatten(0, (batch, heads))  # (batch, heads, queries, head_dim)

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from lit_transformer.nn.attention import MultiHeadAttention
 from lit_transformer.nn.cache import LayerCache
+from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.feed_forward import ActivationName, FeedForward
 from lit_transformer.nn.norms import NormName, build_norm
 from lit_transformer.nn.positions import Rotary
@@ -37,7 +38,7 @@ class EncoderBlock(nn.Module):
         )
         self.feed_forward_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
         self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
@@ -87,7 +88,7 @@ class DecoderBlock(nn.Module):
         self.cross_attention = MultiHeadAttention(**heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias)
         self.feed_forward_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
         self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,
