@@ -43,8 +43,15 @@ class Comparison:
 
     @property
     def cell_keys(self) -> list[str]:
-        """The columns that make a cell: the factors where runs differ in their seed too, else the run itself."""
-        return self.factors if SEED in self.swept else [*self.factors, "run"]
+        """The columns that make a cell: the factors where only the seed differs within one, else the run itself too."""
+        points = zip(*([label(value) for value in self.runs[key]] for key in self.swept), strict=True)
+        repeated = len(set(points)) < len(self.runs)  # the same point twice is no second seed
+        return self.factors if SEED in self.swept and not repeated else [*self.factors, "run"]
+
+    @property
+    def averaged(self) -> bool:
+        """Whether a cell's number is a mean over seeds."""
+        return SEED in self.swept and "run" not in self.cell_keys
 
     @property
     def looks(self) -> list[str]:
@@ -110,8 +117,9 @@ def _swept(plan: Plan | None, runs: pd.DataFrame, rows: list[Row]) -> list[str]:
     """The settings of the sweep's plan; without one every setting that differs between runs."""
     if plan is not None and plan.swept:
         return [key for key in plan.swept if key in runs.columns]
-    keys = dict.fromkeys(key for row in rows for key in row.config)
-    return [key for key in keys if key in runs.columns and len({label(value) for value in runs[key]}) > 1]
+    made = [row.config for row in rows if row.status not in ("missing", "impossible", "damaged")]
+    keys = dict.fromkeys(key for config in made for key in config)
+    return [key for key in keys if key in runs.columns and len({label(config.get(key)) for config in made}) > 1]
 
 
 def values_of(frame: pd.DataFrame, key: str) -> list[object]:
@@ -124,5 +132,7 @@ def default_axes(factors: list[str]) -> tuple[str | None, str | None]:
     """The settings drawn along x and y first: heads along x and layers along y where both were swept."""
     ranked = sorted(factors, key=lambda key: (not key.endswith("heads"), factors.index(key)))
     x = ranked[0] if ranked else None
-    rest = sorted((key for key in factors if key != x), key=lambda key: (not key.endswith("layers"), factors.index(key)))
+    rest = sorted(
+        (key for key in factors if key != x), key=lambda key: (not key.endswith("layers"), factors.index(key))
+    )
     return x, (rest[0] if rest else None)

@@ -23,6 +23,10 @@ SMOOTHING = (0.0, 0.6, 0.9)
 MIN_SMOOTHED = 20
 """A curve with fewer points is drawn as it is at every smoothing: an average would only lag behind it."""
 FAINT = 0.22
+LEGEND = {
+    "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom",
+    "itemclick": False, "itemdoubleclick": False, "font": {"size": 11},
+}  # fmt: skip
 
 
 def learning_curves(
@@ -54,7 +58,7 @@ def learning_curves(
     figure.update_layout(
         xaxis=axis("step", rangemode="tozero"),
         yaxis=axis(""),
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "itemclick": False, "itemdoubleclick": False},
+        legend=LEGEND,
     )
     return figure
 
@@ -99,7 +103,7 @@ def _rounded(value: float) -> float | None:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def against(cells: pd.DataFrame, *, cost: str, metric: str, looks: list[str]) -> go.Figure:
+def against(cells: pd.DataFrame, *, cost: str, metric: str, looks: list[str], legend: bool = True) -> go.Figure:
     """`metric` of each cell against a cost such as `parameters` or `flops`, both axes logarithmic where they can be.
 
     `cells` are those of `statistics.summarise(..., metric)`; error bars are one standard deviation over seeds.
@@ -123,8 +127,10 @@ def against(cells: pd.DataFrame, *, cost: str, metric: str, looks: list[str]) ->
             showlegend=False,
             hovertemplate=f"{hover}<br>status: {escape(row['status'])}<extra></extra>",
         )
+    if legend:
+        add_legend(figure, style, "markers")
     figure.update_layout(
-        xaxis=_log_axis(title, drawn[cost].tolist()), yaxis=_log_axis("", drawn["mean"].tolist(), metric)
+        legend=LEGEND, xaxis=_log_axis(title, drawn[cost].tolist()), yaxis=_log_axis("", drawn["mean"].tolist(), metric)
     )
     return figure
 
@@ -136,9 +142,17 @@ def _log_axis(title: str, values: list[float], metric: str | None = None) -> dic
         return axis(title)
     low, high = math.log10(min(finite)), math.log10(max(finite))
     pad = 0.08 * (high - low) or 0.05
-    ticks = _ticks(10 ** (low - pad), 10 ** (high + pad))
+    ticks = _own_ticks(finite) or _ticks(10 ** (low - pad), 10 ** (high + pad))
     text = [figure_of(metric, tick).rstrip("0").rstrip(".") if metric and "/" in metric else si(tick) for tick in ticks]
     return axis(title, type="log", range=[low - pad, high + pad], tickvals=ticks, ticktext=text)
+
+
+def _own_ticks(values: list[float]) -> list[float]:
+    """The values themselves where they are few and far enough apart for their labels."""
+    distinct = sorted(set(values))
+    total = math.log10(distinct[-1] / distinct[0]) if distinct else 0.0
+    gaps = [math.log10(b / a) for a, b in zip(distinct, distinct[1:], strict=False)]
+    return distinct if len(distinct) <= 6 and all(gap > 0.16 * total for gap in gaps) else []
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -146,7 +160,9 @@ def _ticks(low: float, high: float) -> list[float]:
     if high / low > 20:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         factors = (1, 2, 5) if high / low < 2e3 else (1,)
-        return [factor * 10.0**decade for decade in decades for factor in factors if low <= factor * 10.0**decade <= high]
+        return [
+            factor * 10.0**decade for decade in decades for factor in factors if low <= factor * 10.0**decade <= high
+        ]
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)

@@ -19,10 +19,14 @@ STATE_COLOURS = {
     "running": "#4a6fa5",
     "stopped": "#6c7a89",
     "pruned": "#6c7a89",
-    "impossible": "#8a8f98",
+    "impossible": "#5d646d",
     "missing": "#d5d9df",
 }
 OUTLINE = "#D55E00"
+INKS = {"bright": "#14181c", "dark": "#ffffff"}
+"""Text on a bright and on a dark tile; one trace each, since a heatmap has one text colour."""
+DARK_SHARE = 0.48
+"""Below this share of the Viridis scale white text has the better contrast."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Tile:
 
 
 def heatmap(cells: pd.DataFrame, *, x: str, y: str | None, metric: str, goal: Goal | None) -> go.Figure:
-    """`metric` over the settings `x` and `y` (None draws one row), annotated; bright is better where `goal` says which way.
+    """`metric` over the settings `x` and `y` (None draws one row), annotated; bright is better where `goal` is given.
 
     `cells` are those of `statistics.summarise(..., metric)`. Where several cells share a tile, because more settings
     were swept, the best complete one by `goal` is drawn (their mean where `goal` is None) and the hover says so.
@@ -45,13 +49,11 @@ def heatmap(cells: pd.DataFrame, *, x: str, y: str | None, metric: str, goal: Go
     lines = [label(value) for value in values_of(cells, y)] if y else [""]
     tiles = _tiles(cells, x, y, metric, goal)
     figure = go.Figure(layout=base_layout(_title(metric, goal)))
-    _add_trace(figure, tiles, columns, lines, None, _scale(metric, goal))
-    states = dict.fromkeys(tile.status for tile in tiles.values() if math.isnan(tile.value))
-    for status in states:
-        colour = STATE_COLOURS.get(status, "#8a8f98")
-        ink = "#1b1f24" if status == "missing" else "#ffffff"
-        flat = {"colorscale": [[0, colour], [1, colour]], "showscale": False, "textfont": {"color": ink}}
-        _add_trace(figure, tiles, columns, lines, status, flat)
+    figure.update_layout(coloraxis=_scale(metric, goal, tiles))
+    for kind in dict.fromkeys(_kind(tile, tiles, goal) for tile in tiles.values()):
+        settings = {"coloraxis": "coloraxis", "textfont": {"color": INKS[kind]}} if kind in INKS else _flat(kind)
+        drawn = {place: tile for place, tile in tiles.items() if _kind(tile, tiles, goal) == kind}
+        _add_trace(figure, drawn, columns, lines, settings)
     figure.update_traces(xgap=3, ygap=3, textfont_size=_text_size(len(columns)))
     shown = {"type": "category", "showgrid": False, "ticks": ""}
     figure.update_layout(
@@ -67,21 +69,42 @@ def _title(metric: str, goal: Goal | None) -> str:
     return f"{metric}{better}"
 
 
-def _scale(metric: str, goal: Goal | None) -> dict[str, object]:
+def _range(tiles: dict[tuple[str, str], Tile]) -> tuple[float, float]:
+    values = [tile.value for tile in tiles.values() if math.isfinite(tile.value)]
+    return (min(values), max(values)) if values else (0.0, 1.0)
+
+
+def _scale(metric: str, goal: Goal | None, tiles: dict[tuple[str, str], Tile]) -> dict[str, object]:
+    low, high = _range(tiles)
     return {
         "colorscale": "Viridis_r" if goal == "minimize" else "Viridis",
-        "colorbar": {"thickness": 12, "outlinewidth": 0, "tickformat": ".3~s" if metric in COSTS else "", "len": 1},
-        "name": escape(metric),
+        "cmin": low,
+        "cmax": high if high > low else low + (abs(low) or 1.0) * 1e-3,
+        "showscale": any(math.isfinite(tile.value) for tile in tiles.values()),
+        "colorbar": {"thickness": 12, "outlinewidth": 0, "tickformat": ".3~s" if metric in COSTS else ""},
     }
+
+
+def _kind(tile: Tile, tiles: dict[tuple[str, str], Tile], goal: Goal | None) -> str:
+    """Which trace draws a tile: `bright` or `dark` where it has a number, else its status."""
+    if not math.isfinite(tile.value):
+        return tile.status
+    low, high = _range(tiles)
+    share = (tile.value - low) / (high - low) if high > low else 0.0
+    return "dark" if (1 - share if goal == "minimize" else share) < DARK_SHARE else "bright"
+
+
+def _flat(status: str) -> dict[str, object]:
+    colour = STATE_COLOURS.get(status, "#6c7a89")
+    ink = INKS["bright" if status == "missing" else "dark"]
+    return {"colorscale": [[0, colour], [1, colour]], "showscale": False, "textfont": {"color": ink}}
 
 
 def _text_size(columns: int) -> int:
     return 17 if columns <= 5 else 14 if columns <= 8 else 11 if columns <= 12 else 9
 
 
-def _tiles(
-    cells: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | None
-) -> dict[tuple[str, str], Tile]:
+def _tiles(cells: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | None) -> dict[tuple[str, str], Tile]:
     places: dict[tuple[str, str], list[int]] = {}
     for index in range(len(cells)):
         row = cells.iloc[index]
@@ -98,11 +121,16 @@ def _tile(group: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | 
         if goal is None:
             value, sd = float(group["mean"].mean()), math.nan
     provisional = status != "complete" and math.isfinite(value)
-    text = [figure_of(metric, value)] if math.isfinite(value) else [escape(status if status != "complete" else "no value")]
+    text = (
+        [figure_of(metric, value)] if math.isfinite(value) else [escape(status if status != "complete" else "no value")]
+    )
     text += [f"± {figure_of(metric, sd)}"] if math.isfinite(sd) else []
     text += [f"({escape(status)})"] if provisional else []
     hover = [f"{escape(key)} = {escape(row[key])}" for key in (x, y) if key]
-    hover.append(f"{escape(metric)}: {mean_text(metric, value, sd) or 'no value'}" + (f" (n = {row['n']})" if row["n"] > 1 else ""))
+    hover.append(
+        f"{escape(metric)}: {mean_text(metric, value, sd) or 'no value'}"
+        + (f" (n = {row['n']})" if row["n"] > 1 else "")
+    )
     hover += [reduced] if reduced else []
     hover.append(f"status: {escape(status)}")
     hover += [wrapped(str(row["detail"]))] if row["detail"] else []
@@ -114,26 +142,24 @@ def _add_trace(
     tiles: dict[tuple[str, str], Tile],
     columns: list[str],
     lines: list[str],
-    status: str | None,
     settings: dict[str, object],
 ) -> None:
-    """Draw the tiles with a number (`status` None) or those of one status without."""
-
-    def drawn(tile: Tile | None) -> bool:
-        return tile is not None and (math.isnan(tile.value) if status == tile.status else status is None and math.isfinite(tile.value))
-
     grid = [[tiles.get((line, column)) for column in columns] for line in lines]
     figure.add_heatmap(
         x=[escape(value) for value in columns],
         y=[escape(value) for value in lines],
-        z=[[(tile.value if status is None else 0) if tile and drawn(tile) else None for tile in row] for row in grid],
-        text=[[tile.text if tile and drawn(tile) else "" for tile in row] for row in grid],
-        hovertext=[[tile.hover if tile and drawn(tile) else "" for tile in row] for row in grid],
+        z=[[_height(tile) if tile else None for tile in row] for row in grid],
+        text=[[tile.text if tile else "" for tile in row] for row in grid],
+        hovertext=[[tile.hover if tile else "" for tile in row] for row in grid],
         texttemplate="%{text}",
         hovertemplate="%{hovertext}<extra></extra>",
         hoverongaps=False,
         **settings,
     )
+
+
+def _height(tile: Tile) -> float:
+    return tile.value if math.isfinite(tile.value) else 0.0
 
 
 def _outline_best(
@@ -146,7 +172,9 @@ def _outline_best(
     if goal is None:
         return
     places = list(tiles)
-    frame = pd.DataFrame({"mean": [tile.value for tile in tiles.values()], "status": [tile.status for tile in tiles.values()]})
+    frame = pd.DataFrame(
+        {"mean": [tile.value for tile in tiles.values()], "status": [tile.status for tile in tiles.values()]}
+    )
     best = best_cell(frame, goal)
     if best is None:
         return

@@ -54,7 +54,9 @@ def existing_folder(directory: str | Path) -> Path:
             next(root.iterdir(), None)
             return root
     except OSError as error:
-        raise UserError(f"{root}: cannot be read ({error.strerror}); give a folder of runs that you may read") from error
+        raise UserError(
+            f"{root}: cannot be read ({error.strerror}); give a folder of runs that you may read"
+        ) from error
     if root.exists():
         raise UserError(f"{root}: is a file; give a run's folder, a sweep's folder, or one above them, such as runs")
     near = did_you_mean(root.name, _folders(root.parent)) if root.parent.is_dir() else ""
@@ -124,7 +126,9 @@ def _status(run: RunFolder, config: dict[str, object], result: dict[str, object]
     if not result:
         return run.status(), None
     version, status = result.get("version"), result.get("status")
-    newer = None if version == RESULT_VERSION else f"result.json has version {label(version)}, known is {RESULT_VERSION}"
+    newer = (
+        None if version == RESULT_VERSION else f"result.json has version {label(version)}, known is {RESULT_VERSION}"
+    )
     if status not in STATUSES:
         return "damaged", newer or f"result.json has the unknown status {label(status)}"
     return str(status), newer

@@ -22,13 +22,13 @@ UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k
 
 def escape(value: object) -> str:
     """A label that plotly and a browser show as it is: plotly makes markup of `<a>`, `<b>` and `<br>` in any text."""
-    return html.escape(printable(label(value)), quote=False)
+    return html.escape(printable(label(value)), quote=False).replace("%{", "%&#123;")  # %{...} is a template's field
 
 
 def wrapped(text: str, width: int = 60, limit: int = 240) -> str:
     """A long text, shortened, escaped and broken into lines for a hover label."""
     lines = textwrap.wrap(textwrap.shorten(printable(text), limit, placeholder=" ..."), width)
-    return "<br>".join(html.escape(line, quote=False) for line in lines)
+    return "<br>".join(escape(line) for line in lines)
 
 
 def short(key: str) -> str:
@@ -118,7 +118,14 @@ def base_layout(title: str) -> dict[str, object]:
     """The layout that all figures share; the page or dashboard recolours font and grid to its theme."""
     return {
         "template": "none",
-        "title": {"text": escape(title), "font": {"size": 14}, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 4}},
+        "title": {
+            "text": escape(title),
+            "font": {"size": 14},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "pad": {"l": 4},
+        },
         "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif", "size": 12},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -1,0 +1,89 @@
+"""The comparison as a table in the terminal, as CSV and as JSON."""
+
+import json
+import math
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from lit_transformer.compare.comparison import Comparison
+from lit_transformer.compare.plain import label, printable
+from lit_transformer.compare.statistics import ranked_cells
+from lit_transformer.compare.style import mean_text, short, si
+from lit_transformer.records.atomic import finite
+
+MAX_SETTINGS = 6
+"""More settings than these make a table that no terminal holds; CSV, JSON and the report have them all."""
+STATUS_STYLES = {"complete": "green", "running": "cyan", "failed": "red", "damaged": "red", "diverged": "yellow"}
+
+
+def setting_columns(comparison: Comparison) -> list[str]:
+    """The settings that a row of the table shows: the factors, after the run where no plan names the cells."""
+    keys = [key for key in comparison.cell_keys if key != "run"]
+    return keys if comparison.planned else [key for key in comparison.cell_keys if key == "run"] + keys[:MAX_SETTINGS]
+
+
+def terminal_table(comparison: Comparison) -> Table:
+    """Cells best first by the comparison's metric, with parameters, FLOPs, tokens a second and status."""
+    cells = ranked_cells(comparison)
+    settings = setting_columns(comparison)
+    seeds = bool((cells["count"] > 1).any())
+    table = Table(caption=caption(comparison), caption_justify="left", header_style="bold")
+    for key in settings:
+        table.add_column(Text(printable(key if len(settings) <= 3 else short(key))), overflow="fold")
+    head = f"{comparison.metric} (mean ± sd)" if seeds else comparison.metric
+    for name in (head, *(["seeds"] if seeds else []), "parameters", "FLOPs", "tokens/s"):
+        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold", max_width=48)
+    for index in range(len(cells)):
+        table.add_row(*_cells_of(cells.iloc[index], settings, comparison.metric, seeds))
+    return table
+
+
+def _cells_of(row: "pd.Series[object]", settings: list[str], metric: str, seeds: bool) -> list[Text]:
+    status, detail = str(row["status"]), printable(str(row["detail"]))
+    state = Text(status, style=STATUS_STYLES.get(status, ""))
+    state.append(f": {detail[:160]}" if detail else "", style="")
+    numbers = [mean_text(metric, float(row["mean"]), float(row["sd"]))]
+    numbers += [str(row["n"])] if seeds else []
+    numbers += [si(float(row[name])) for name in ("parameters", "flops", "tokens_per_second")]
+    return [*[Text(printable(label(row[key]))) for key in settings], *map(Text, numbers), state]
+
+
+def caption(comparison: Comparison) -> str:
+    """One line under the table: the order, and what it does not claim."""
+    order = "lowest" if comparison.goal == "minimize" else "highest"
+    seeds = "" if comparison.averaged else "; one run each: close cells are not ranked by this"
+    return printable(f"{order} {comparison.metric} first{seeds}").replace("[", r"\[")
+
+
+def csv_text(runs: pd.DataFrame) -> str:
+    """The runs as CSV, one row a run with all columns of `read_runs`; an absent value is an empty field."""
+    return runs.to_csv(index=False, lineterminator="\n")
+
+
+def json_document(comparison: Comparison) -> str:
+    """One JSON document: directory, metric, goal, swept, `cells` best first (mean, sd, n), and every run."""
+    document = {
+        "directory": str(comparison.directory),
+        "title": comparison.title,
+        "metric": {"name": comparison.metric, "goal": comparison.goal},
+        "swept": comparison.swept,
+        "cells": records(ranked_cells(comparison)),
+        "runs": records(comparison.runs),
+        "notes": list(comparison.notes),
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as plain dicts that JSON takes: None for every absent or non-finite value."""
+    columns = {str(name): [_json_value(value) for value in frame[name].tolist()] for name in frame.columns}
+    return [{name: values[index] for name, values in columns.items()} for index in range(len(frame))]
+
+
+def _json_value(value: object) -> object:
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return finite(value)
