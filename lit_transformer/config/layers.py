@@ -37,13 +37,13 @@ def shell_layer(arguments: Sequence[str], origin: str = COMMAND_LINE) -> Layer:
             )
         parsed = parse_yaml(text, f"command line, {key}")
         values[key.strip()] = None if text.strip() == "" else parsed.plain()
-    return Layer(values, {key: origin for key in values})
+    return Layer(values, dict.fromkeys(values, origin))
 
 
 def mapping_layer(values: Mapping[str, object], origin: str) -> Layer:
     """The layer of a nested or dotted mapping, all from one origin."""
     flat = _flatten_plain(values, "")
-    return Layer(flat, {key: origin for key in flat})
+    return Layer(flat, dict.fromkeys(flat, origin))
 
 
 def file_layer(path: Path) -> Layer:
@@ -108,9 +108,7 @@ def _names() -> str:
 def _flatten(node: Located, prefix: str) -> list[tuple[str, Located]]:
     if not isinstance(node.value, dict) or (prefix and not node.value):
         return [(prefix, node)]
-    return [
-        pair for key, item in node.value.items() for pair in _flatten(item, f"{prefix}.{key}" if prefix else key)
-    ]
+    return [pair for key, item in node.value.items() for pair in _flatten(item, f"{prefix}.{key}" if prefix else key)]
 
 
 def _flatten_plain(values: Mapping[str, object], prefix: str) -> dict[str, object]:

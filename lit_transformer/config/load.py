@@ -58,8 +58,6 @@ def load_layers(layers: Sequence[Layer]) -> Loaded:
     return Loaded(config, origins)
 
 
-
-
 def from_plain(values: Mapping[str, object], origin: str = "config.yaml") -> ExperimentConfig:
     """A frozen config.yaml as a configuration; raises ConfigError."""
     return load_layers([mapping_layer(values, origin)]).config
@@ -116,7 +114,9 @@ def _unknown(key: str, value: object, origin: str, known: Mapping[str, Field]) -
     guess = did_you_mean(key, known)
     section = key.rpartition(".")[0]
     near = [name for name in known if section and name.rpartition(".")[0] == section]
-    near = near or list(dict.fromkeys(f"{head}.*" if rest else head for head, _, rest in (k.partition(".") for k in known)))
+    near = near or list(
+        dict.fromkeys(f"{head}.*" if rest else head for head, _, rest in (k.partition(".") for k in known))
+    )
     fix = f"did you mean {guess}?" if guess else "see `lit-transformer config EXPERIMENT` for every key"
     return Problem(key=key, origin=origin, got=f"an unknown key (= {_shown(value)})", allowed=", ".join(near), fix=fix)
 

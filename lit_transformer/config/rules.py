@@ -196,7 +196,9 @@ def _data(config: ExperimentConfig) -> Iterator[Broken]:
     held_out = (0 if data.val_path else data.val_fraction) + (0 if data.test_path else data.test_fraction)
     if held_out >= 1:
         keys = ("data.val_fraction", "data.test_fraction")
-        yield Broken(keys, f"{data.val_fraction} + {data.test_fraction}", "a sum below 1, so that text is left to train on")
+        yield Broken(
+            keys, f"{data.val_fraction} + {data.test_fraction}", "a sum below 1, so that text is left to train on"
+        )
 
 
 def _fits_task(config: ExperimentConfig) -> Iterator[Broken]:

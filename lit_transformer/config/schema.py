@@ -31,7 +31,7 @@ class GPTConfig(ModelConfig):
     num_heads: int = 6
     """Attention heads in each block; divides d_model."""
     num_kv_heads: int | None = None
-    """Heads of keys and values: null = num_heads, fewer is grouped-query, 1 is multi-query attention; divides num_heads."""
+    """Heads of keys and values, divides num_heads: null = num_heads, fewer = grouped-query, 1 = multi-query attention."""
     d_model: int = 384
     """Width of the residual stream."""
     d_ff: int | None = None
@@ -55,7 +55,7 @@ class GPTConfig(ModelConfig):
     tie_embeddings: bool = True
     """The output layer shares the token embedding's weights."""
     init_std: float = 0.02
-    """Standard deviation of the initial weights; projections into the residual stream get it over sqrt(2 x num_layers)."""
+    """Standard deviation of initial weights; projections into the residual stream divide it by sqrt(2 x num_layers)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class DataConfig:
     """Where text comes from, how it is split and batched."""
 
     source: str = "builtin"
-    """`builtin` (prose and docstrings of Python's standard library), `text`, `jsonl`, or `hub:NAME_OR_FOLDER` (extra `hub`)."""
+    """`builtin` (prose of Python's standard library), `text`, `jsonl`, or `hub:NAME_OR_FOLDER` (extra `hub`)."""
     path: str | None = None
     """File or glob for text and jsonl, .gz too; looked up from the current folder, then under LIT_TRANSFORMER_DATA."""
     val_path: str | None = None

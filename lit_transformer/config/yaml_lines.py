@@ -1,4 +1,4 @@
-"""YAML whose values remember their lines, read as YAML 1.2 does: `no` is a word, 12:30 and 010 are text, 1e-3 is a number."""
+"""YAML whose values remember their lines, as YAML 1.2 reads it: `no`, 12:30 and 010 are text, 1e-3 is a number."""
 
 import re
 from dataclasses import dataclass

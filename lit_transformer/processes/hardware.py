@@ -45,7 +45,7 @@ def resolved(config: ExperimentConfig, *, workers: int = 1) -> tuple[ExperimentC
         values["trainer.accelerator"] = accelerator()
     if config.trainer.threads is None:
         values["trainer.threads"] = max(1, cores() // (config.trainer.devices * workers))
-    return with_values(config, values), {key: "this machine" for key in values}
+    return with_values(config, values), dict.fromkeys(values, "this machine")
 
 
 def _torch_version() -> str:

@@ -69,7 +69,7 @@ class RunFolder:
         return FileLock(self.path / ".lock")
 
     def freeze(self, config: dict[str, object], origins: dict[str, str], prepared: dict[str, object]) -> None:
-        """Write what the run will train, before any rank starts; `config.yaml` last, since it makes the folder a run."""
+        """Write what the run will train, before any rank starts; config.yaml last: it makes the folder a run."""
         write_json(self.prepared_file, prepared)
         write_json(self.origin_file, origins)
         write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.show import to_plain
@@ -63,8 +63,8 @@ class Task(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss, scaled so that the window's gradient is that of sum / count over all ranks and micro-batches.
 
-        DDP averages gradients over ranks and Lightning over micro-batches; the factor undoes both, and one division by the
-        whole window's count stands in their place (token-weighted losses are wrong otherwise).
+        DDP averages gradients over ranks and Lightning over micro-batches; the factor undoes both, and one division
+        by the whole window's count stands in their place (token-weighted losses are wrong otherwise).
         """
         sums = self._training_sums({name: batch[name] for name in batch if name != "window_count"})
         self.train_sums.add(sums)
@@ -88,12 +88,12 @@ class Task(LightningModule):
         sums = self.train_sums.take()
         return {f"train/{name}": value for name, value in self.metrics(sums, "train").items()} if sums else {}
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[dict[str, object]]]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # A fused step unscales gradients by itself, after clipping: wrong norms under 16-mixed.
         fused = False if self.config.trainer.precision == "16-mixed" else None
         optimizer = build_optimizer(self.network.named_parameters(), self.config.optimizer, fused=fused)
-        schedule: LambdaLR = build_schedule(optimizer, self.config.schedule, self.total_steps)
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        schedule = build_schedule(optimizer, self.config.schedule, self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,

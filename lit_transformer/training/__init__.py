@@ -1,1 +1,1 @@
-"""Preparing, training, checkpoints and logs: the only place where data and tasks meet. Importing it imports no torch."""
+"""Preparing, training, checkpoints and logs: the only place where data and tasks meet. This file imports nothing."""

@@ -43,7 +43,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class Checkpoints(Callback):
-    """Saves `last.ckpt` every so often and after the last step, `best.ckpt` (weights only) at each new best validation."""
+    """Saves last.ckpt every so often and after the last step, best.ckpt (weights only) at each new best validation."""
 
     def __init__(self, run: RunFolder, config: TrainerConfig) -> None:
         self.run = run

@@ -19,8 +19,6 @@ from lit_transformer.processes.hardware import resolved
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.records.run_folder import RunFolder
-from lit_transformer.training.prepare import prepare
-from lit_transformer.training.prepare_progress import shown_progress
 
 
 def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path]:
@@ -29,6 +27,9 @@ def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int,
     Raises UserError before anything is trained.
     """
     loaded = load_experiment(experiment, layers)
+    from lit_transformer.training.prepare import prepare  # numpy and tokenizers: not before the settings are right
+    from lit_transformer.training.prepare_progress import shown_progress
+
     runner = TrialRunner()
     runner.warm()  # torch and Lightning are imported while the data are prepared
     with shown_progress() as progress:

@@ -10,8 +10,8 @@ import torch
 
 from lit_transformer.records.atomic import write_json
 
-# Dense peak FLOP/s of one GPU by precision (32 = TF32 where the chip has it off by default: plain float32), from the
-# makers' data sheets.
+# Dense peak FLOP/s of one GPU by precision, from the makers' data sheets; 32 is plain float32, since torch leaves TF32
+# off by default.
 GPU_PEAKS: dict[str, dict[str, float]] = {
     "H200": {"bf16": 989e12, "32": 67e12},
     "H100 PCIe": {"bf16": 756e12, "32": 51e12},
@@ -45,7 +45,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def peak_flops(device: torch.device, precision: str, threads: int, cache: Path) -> float | None:
-    """Peak FLOP/s of one device: from the table for a known GPU, measured on a CPU (once a machine, kept in `cache`)."""
+    """Peak FLOP/s of one device: from the table for a known GPU, measured on a CPU (once, kept in `cache`)."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         kind = "32" if precision == "32" else "bf16"

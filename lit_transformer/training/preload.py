@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that trials start warm. It only imports: touching CUDA here would break them."""
+"""What the fork server imports once, so that trials start warm. Touching CUDA here would break every child."""
 
 import wandb
 

@@ -13,7 +13,7 @@ from lit_transformer.data.prepare import Progress as Report
 
 @contextmanager
 def shown_progress(delay: float = 1.0) -> Iterator[Report]:
-    """A progress callback: a bar with ETA on a terminal, a line every 10 s elsewhere, nothing within `delay` seconds."""
+    """A progress callback: a bar with ETA on a terminal, a line every 10 s elsewhere, nothing before `delay` seconds."""
     start = shown = time.monotonic()
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("preparing the data", total=None, visible=False)
@@ -25,6 +25,8 @@ def shown_progress(delay: float = 1.0) -> Iterator[Report]:
             if bar.disable and now - shown > 10:
                 shown = now
                 left = (now - start) / max(done, 1) * (total - done)
-                print(f"preparing the data: {done:,} of {total:,} {unit}, ETA {left:.0f} s", file=sys.stderr, flush=True)
+                print(
+                    f"preparing the data: {done:,} of {total:,} {unit}, ETA {left:.0f} s", file=sys.stderr, flush=True
+                )
 
         yield report

@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning.pytorch import LightningDataModule
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.schema import ExperimentConfig, GPTConfig
 from lit_transformer.data.prepare import prepare_text
 from lit_transformer.data.prepared import PreparedText, load_prepared
 from lit_transformer.data.text import TextDataModule
@@ -41,6 +41,7 @@ def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int =
     data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
     task = build_task(config, vars(prepared), total_steps=steps)
+    assert isinstance(config.model, GPTConfig)
     return Parts(task, data, steps, config.data.batch_size * config.model.context_length)
 
 
@@ -58,13 +59,5 @@ def total_steps(config: ExperimentConfig, steps_per_epoch: int) -> int:
     Counted here: Lightning's estimated_stepping_batches drops a restored loader's state when it is read.
     """
     trainer = config.trainer
-    if trainer.fast_dev_run:
-        return 1
-    limit = trainer.overfit_batches or trainer.limit_train_batches
-    if isinstance(limit, float):
-        steps_per_epoch = max(1, int(steps_per_epoch * limit))
-    elif limit:
-        steps_per_epoch = min(steps_per_epoch, -(-limit // trainer.accumulate))
     by_epochs = trainer.max_epochs * steps_per_epoch if trainer.max_epochs else None
-    found = [steps for steps in (trainer.max_steps, by_epochs) if steps]
-    return min(found)
+    return 1 if trainer.fast_dev_run else min(steps for steps in (trainer.max_steps, by_epochs) if steps)

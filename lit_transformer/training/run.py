@@ -45,7 +45,7 @@ def main(folder: str) -> int:
         config = from_plain(run.read_config(), str(run.config_file))
         return _train(run, config, rank, stop)
     except Exception as error:
-        kind = "diverged" if isinstance(error, Diverged) else "failed"
+        kind: Status = "diverged" if isinstance(error, Diverged) else "failed"
         known = isinstance(error, UserError | Diverged)
         print(error if known else traceback.format_exc(), file=sys.stderr)
         if rank == 0:

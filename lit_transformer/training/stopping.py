@@ -1,5 +1,6 @@
 """Stopping at a step boundary when asked by a signal."""
 
+import math
 import os
 import signal
 from types import FrameType
@@ -9,7 +10,7 @@ from torch import Tensor
 
 
 class StopOnSignal(Callback):
-    """SIGTERM, SIGINT and SIGUSR1 end the run after the step in hand, on all ranks at the same step; a second one at once."""
+    """SIGTERM, SIGINT, SIGUSR1 end the run after the step in hand, on all ranks at the same step; a second at once."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -44,5 +45,5 @@ class Diverged(Exception):
 def check_finite(value: float | Tensor, name: str, step: int) -> None:
     """Raise Diverged unless `value` is a finite number."""
     number = float(value)
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise Diverged(f"{name} is {number} at step {step}; a smaller optimizer.lr or trainer.gradient_clip may help")

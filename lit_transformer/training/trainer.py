@@ -4,9 +4,9 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
@@ -61,9 +61,8 @@ def _strategy(trainer: TrainerConfig) -> Strategy | str:
     if trainer.devices * trainer.num_nodes == 1 and trainer.strategy == "auto":
         return "auto"
     backend = "nccl" if trainer.accelerator == "cuda" else "gloo"
-    environment: ClusterEnvironment = StartedRanks()
     return DDPStrategy(
-        cluster_environment=environment,
+        cluster_environment=StartedRanks(),
         process_group_backend=backend,
         find_unused_parameters=False,
         gradient_as_bucket_view=True,
@@ -76,6 +75,10 @@ def _early_stopping(trainer: TrainerConfig) -> list[Callback]:
         return []
     return [
         EarlyStopping(
-            monitor="val/loss", patience=stopping.patience, min_delta=stopping.min_delta, check_finite=False, verbose=True
+            monitor="val/loss",
+            patience=stopping.patience,
+            min_delta=stopping.min_delta,
+            check_finite=False,
+            verbose=True,
         )
     ]

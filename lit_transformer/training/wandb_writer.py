@@ -5,6 +5,8 @@ import math
 import os
 import sys
 import uuid
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def serve(connection: Connection) -> int:
         except (EOFError, OSError):
             verb, folder = "end", ""
         if verb == "open":
-            _guarded(lambda: open_runs.update({folder: Followed(RunFolder(Path(folder)))}))
+            _guarded(partial(_open, open_runs, folder))
         elif verb == "close" and folder in open_runs:
             _guarded(open_runs.pop(folder).finish)
         elif verb == "end":
@@ -39,6 +41,10 @@ def serve(connection: Connection) -> int:
             return 0
         for followed in open_runs.values():
             _guarded(followed.carry)
+
+
+def _open(open_runs: dict[str, "Followed"], folder: str) -> None:
+    open_runs[folder] = Followed(RunFolder(Path(folder)))
 
 
 class Followed:
@@ -116,8 +122,7 @@ def _run_id(run: RunFolder) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _guarded(act: object) -> None:
-    assert callable(act)
+def _guarded(act: Callable[[], None]) -> None:
     try:
         act()
     except Exception as error:  # whatever wandb raises; see serve
