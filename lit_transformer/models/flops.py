@@ -18,7 +18,7 @@ class TrainingCost:
     parameters: int
     """Numbers to be learned; shared ones count once."""
     flops_per_token: int
-    """FLOPs of matrix products (a multiplication and an addition count as two), forward and backward, over the tokens."""
+    """FLOPs of matrix products, forward and backward; a multiplication and an addition count as two."""
     activation_bytes: int
     """Float32 bytes that one sequence keeps for the backward pass."""
 

@@ -22,7 +22,7 @@ def int_uniform(low: int, high: int) -> list[int]:
 def q_uniform(low: float, high: float, step: float) -> list[float]:
     """`low`, `low + step`, ... below `high`, which is left out, as W&B's grid (numpy.arange) does.
 
-    Integers stay integers; the count is numpy's, so rounding may let a value within one ulp of `high` in, as it does there.
+    Integers stay integers; the count is numpy's, so that rounding lets the same values in as there.
     """
     count = _ceil_division(high - low, step)
     return [low + index * step for index in range(count)]

@@ -63,8 +63,8 @@ def clear(run: RunFolder, patience: float = 10.0) -> bool:
 def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: bool) -> End | None:
     """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
 
-    `losses` counts the earlier attempts in a row that were lost. Raises DiskFull, with nothing recorded, where the trial or
-    this function found no room, and OSError.
+    `losses` counts the earlier attempts in a row that were lost. Raises DiskFull, with nothing recorded, where the trial
+    found no room, and OSError.
     """
     if not claim.is_highest():
         return None
@@ -77,7 +77,7 @@ def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: 
         end = "lost" if losses < LOSSES else "failed"
         if end == "failed":
             write_failure(
-                run, f"its process was killed {losses + 1} times in a row (out of memory?)\n{_last_lines(run)}"
+                run, f"its process was killed {losses + 1} times in a row (out of memory?)\n{last_lines(run.log_file)}"
             )
     elif end is None:
         log = last_lines(run.log_file)

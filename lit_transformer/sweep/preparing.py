@@ -20,8 +20,8 @@ SIZE = "lit_transformer.sweep.size"
 def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list[PlannedCell]:
     """Prepare the data of every valid cell, once per data set, and fill in what they decide.
 
-    `settings` (dotted) are decided for this machine. A cell whose data cannot be prepared gets a `problem`. Raises UserError
-    where no cell can be run, with every reason.
+    `settings` (dotted) are decided for this machine. A cell whose data cannot be prepared gets a `problem`. Raises
+    UserError where no cell can be run, with every reason.
     """
     valid = [cell for cell in cells if cell.problem is None]
     decided = {cell.name: with_dotted(cell.config, _undecided(cell, settings)) for cell in valid}

@@ -29,9 +29,9 @@ class Slots:
 
 
 def divide(cells: Sequence[Cell], workers: int | None = None, threads: int | None = None) -> Slots:
-    """Divide this machine: a worker per `trainer.devices` GPUs, or per as many cores; raises UserError where that cannot be.
+    """Divide this machine: a worker per `trainer.devices` GPUs, or per as many cores.
 
-    `threads` is what the sweep was frozen with; None shares the cores.
+    Raises UserError where there are too few GPUs. `threads` is what the sweep was frozen with; None shares the cores.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: a sweep needs at least one worker.")

@@ -1,7 +1,7 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
-`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1]`; standard input is the driver's pipe, whose end
-ends the worker and its trial at once. SIGTERM asks the trial to stop at its next step.
+`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1]`; standard input is the driver's pipe, whose
+end ends the worker and its trial at once. SIGTERM asks the trial to stop at its next step.
 """
 
 import argparse
@@ -122,7 +122,7 @@ class Worker:
             self.runner.end(run.path)
 
     def _watch(self, group: RankGroup, claim: Claim) -> int:
-        """Wait for the trial's end, beating; stop it when asked, and at once when another holder has taken the cell over."""
+        """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""
         asked_at, beat_at = 0.0, time.monotonic()
         first = 0
         while (status := group.poll()) is None:

@@ -1,0 +1,196 @@
+"""The driver: keeps workers busy until every cell of a planned sweep has ended."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Self
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.records.atomic import write_text
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.display import Display, line, summary
+from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.ledger import End, Ledger
+from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
+from lit_transformer.sweep.plan import Plan, flat, read_configs
+from lit_transformer.sweep.pool import Local, Pool
+from lit_transformer.sweep.slots import Slots
+from lit_transformer.sweep.views import Viewer, exit_status
+from lit_transformer.sweep.worker import NO_SPACE, STOPPED
+
+RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
+"""Ends that the same command again runs again."""
+RETRY: tuple[End, ...] = (*RERUN, "diverged")
+"""Ends that `sweep retry` runs again."""
+TICK_SECONDS = 0.2
+SHOW_SECONDS = 0.5
+DEATHS = 3
+"""Deaths of workers for each of them, without a cell ending in between, after which the sweep gives up."""
+STOP_SECONDS = 20.0
+"""What workers have for stopping in order: a trial's step and checkpoint, W&B's last rows."""
+
+
+@contextmanager
+def locked(folder: SweepFolder) -> Iterator[None]:
+    """Hold the sweep's folder; raises UserError naming the driver that already does."""
+    lock = folder.lock
+    if not lock.acquire():
+        try:
+            holder = f" (process {int((folder.path / 'driver.pid').read_text(encoding='ascii'))})"
+        except (OSError, ValueError):
+            holder = ""
+        raise UserError(
+            f"{folder.path} is being run by another `sweep run`{holder}.\n"
+            f"  fix      wait for it, or stop it; watch it with `lit-transformer sweep status {folder.path}`"
+        )
+    try:
+        write_text(folder.path / "driver.pid", f"{os.getpid()}\n")
+        yield
+    finally:
+        (folder.path / "driver.pid").unlink(missing_ok=True)
+        lock.release()
+
+
+def drive(folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] = RERUN) -> int:
+    """Run the open cells, and those whose earlier end is in `again`; the sweep's lock must be held.
+
+    Returns 0 where every valid cell is complete or pruned, 130 or 143 where a signal stopped the sweep, else 1.
+    """
+    valid = [cell.name for cell in plan.valid()]
+    ledger = Ledger(folder.claims, valid, Holder.here(f"driver-{os.getpid()}"))
+    missing = {name: kept_end(folder.cell(name)) is None for name in valid}
+    if "diverged" in again:
+        for name, known in ledger.read().items():
+            if (
+                known.end == "diverged"
+            ):  # before it is reopened: its claimant would take the result for the new attempt's
+                folder.cell(name).result_file.unlink(missing_ok=True)
+    ledger.reopen(again, missing)
+    totals = {name: _total_steps(dict(flat(cell.config))) for name, cell in read_configs(folder).items()}
+    viewer = Viewer(folder, plan, ledger, totals)
+    with Display(plan.metric, slots.workers) as display, _Signals() as signals:
+        driver = Driver(folder, ledger, Pool(folder.path, slots.gpus), viewer, display, signals)
+        try:
+            driver.run(slots.workers)
+        finally:
+            driver.pool.kill()
+        views = viewer.read()
+        display.show(views)
+    for view in views:
+        if view.state in ("failed", "diverged", "impossible"):
+            display.say(line(view, plan.metric))
+    display.say(summary(views))
+    if signals.received:
+        return 128 + signals.received
+    return 1 if driver.gave_up else exit_status(views)
+
+
+class _Signals:
+    """SIGINT, SIGTERM and SIGHUP ask for an orderly stop; a second one for a hard one."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.count = 0
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or number
+        self.count += 1
+
+
+@dataclass
+class Driver:
+    """One run of `sweep run`."""
+
+    folder: SweepFolder
+    ledger: Ledger
+    pool: Pool
+    viewer: Viewer
+    display: Display
+    signals: _Signals
+    gave_up: bool = False
+    _deaths: int = field(default=0, init=False)
+    _ended: int = field(default=0, init=False)
+
+    def run(self, workers: int) -> None:
+        """Until no worker has anything left to do, a signal comes, or nothing gets on."""
+        for slot in range(workers):
+            self.pool.start(slot)
+        shown = 0.0
+        while self.pool.workers and not self.signals.received and not self.gave_up:
+            time.sleep(TICK_SECONDS)
+            self._relay()
+            for worker, status in self.pool.ended():
+                self._after(worker, status, workers)
+            if time.monotonic() - shown > SHOW_SECONDS:
+                views = self.viewer.read()
+                self.display.show(views)
+                self._count_ended(sum(view.state not in ("waiting", "running", "impossible") for view in views))
+                shown = time.monotonic()
+        if self.pool.workers:
+            self._stop()
+        self._relay()
+
+    def _after(self, worker: Local, status: int, workers: int) -> None:
+        """A worker ended: in order, for want of space, or by a death that costs its trial."""
+        if status in (0, STOPPED):
+            return
+        if status == NO_SPACE:
+            self._give_up(f"The disk is full. Free some space for {self.folder.path}; the same command continues.")
+            return
+        self._deaths += 1
+        try:
+            for claim in self.ledger.held_by(worker.name):
+                losses = self.ledger.read()[claim.cell].earlier_losses(claim.attempt)
+                end = settle_orphan(claim, self.folder.cell(claim.cell), losses)
+                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {end}")
+        except (DiskFull, OSError) as error:
+            self._give_up(f"{error}. The same command continues.")
+            return
+        if self._deaths > DEATHS * workers or status == 2:
+            self._give_up("The workers die without finishing a cell; what they said stands above.")
+        elif self.ledger.unsettled():
+            self.pool.start(worker.slot)
+
+    def _count_ended(self, ended: int) -> None:
+        if ended > self._ended:
+            self._deaths = 0
+        self._ended = ended
+
+    def _give_up(self, why: str) -> None:
+        self.gave_up = True
+        self.display.say(why)
+
+    def _relay(self) -> None:
+        for text in self.pool.said():
+            self.display.say(text)
+
+    def _stop(self) -> None:
+        """Let trials finish their step and save; a second signal ends them at once."""
+        self.display.say("stopping: trials finish their step and save; once more ends them at once")
+        self.pool.signal(signal.SIGTERM)
+        count, until = self.signals.count, time.monotonic() + STOP_SECONDS
+        while self.pool.workers and time.monotonic() < until and self.signals.count == count:
+            time.sleep(0.05)
+            self.pool.ended()
+            self._relay()
+
+
+def _total_steps(settings: dict[str, object]) -> int | None:
+    steps = settings.get("trainer.max_steps")
+    return steps if isinstance(steps, int) else None

@@ -1,0 +1,151 @@
+"""`sweep run` and `sweep retry`: from a sweep file to a folder with every cell's run."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import shell_layer
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
+from lit_transformer.sweep.display import line
+from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
+from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.names import slug
+from lit_transformer.sweep.outcome import is_full
+from lit_transformer.sweep.plan import (
+    Plan,
+    PlannedCell,
+    differences,
+    read_configs,
+    read_plan,
+    write_configs,
+    write_plan,
+)
+from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.slots import Slots, divide
+from lit_transformer.sweep.views import CellView
+
+SWEEPS = "sweeps"
+"""The folder of sweeps under the output's root."""
+
+
+def sweep_run(
+    sweep: str,
+    *,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    seeds: int | None = None,
+    output: Path = Path("runs"),
+    name: str | None = None,
+) -> tuple[int, Path]:
+    """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
+
+    0 when every valid cell is complete or pruned, 130 or 143 when a signal stopped it, else 1. Raises UserError before
+    the first trial for what the user can mend: the file, the overrides, data, a folder that another driver runs or
+    that holds another sweep.
+    """
+    file = read_sweep(find_sweep(sweep))
+    cells = build_cells(file, overrides, seeds)
+    folder = sweep_folder(file, output, name)
+    try:
+        with locked(folder):
+            slots = divide(cells, workers, _frozen_threads(folder))
+            plan = make_plan(file, cells, slots, seeds)
+            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
+            _announce(folder, plan, slots)
+            status = drive(folder, plan, slots, RERUN)
+    except OSError as error:
+        if is_full(error):
+            raise UserError(
+                f"The disk is full ({error}). Free some space for {folder.path} and run it again."
+            ) from None
+        raise
+    if status:
+        print(f"the same command continues: {_command(sweep, overrides, seeds, output, name)}", file=sys.stderr)
+    return status, folder.path
+
+
+def sweep_retry(path: Path, *, workers: int | None = None) -> tuple[int, Path]:
+    """Run the failed, diverged and missing cells of a sweep's folder; as `sweep_run` otherwise."""
+    folder = SweepFolder(path)
+    plan = read_plan(folder)
+    with locked(folder):
+        cells = [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
+        slots = divide(cells, workers, plan.threads)
+        _announce(folder, plan, slots)
+        return drive(folder, plan, slots, RETRY), folder.path
+
+
+def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
+    """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
+    settings = {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
+    return Plan(
+        name=file.name,
+        metric=file.metric.name,
+        goal=file.metric.goal,
+        swept=swept_keys(file, seeds),
+        threads=slots.threads,
+        cells=prepare_cells(cells, settings),
+    )
+
+
+def sweep_folder(file: SweepFile, output: Path, name: str | None) -> SweepFolder:
+    """Where a sweep's cells go: its name under the output's sweeps/."""
+    return SweepFolder(output / SWEEPS / slug(name or file.name))
+
+
+def _frozen_threads(folder: SweepFolder) -> int | None:
+    return read_plan(folder).threads if folder.exists() else None
+
+
+def _frozen(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+    given = dict(shell_layer(overrides).values)
+    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
+
+
+def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
+    """Write a new sweep's plan, or see that the folder's is the same. Raises UserError with the differences."""
+    if not folder.exists():
+        write_plan(folder, plan, frozen)
+        return
+    different = differences(folder, plan)
+    if different:
+        more = [f"  ... and {len(different) - 20} more"] if len(different) > 20 else []
+        lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
+        raise UserError(
+            f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
+            "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
+        )
+    known = read_configs(folder)
+    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
+        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
+
+
+def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
+    cells = [
+        replace(cell, config=known[cell.name].config, origins=known[cell.name].origins) if cell.name in known else cell
+        for cell in plan.cells
+    ]
+    return replace(plan, cells=cells)
+
+
+def _announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
+    each = f"{slots.devices} ranks of {slots.threads}" if slots.devices > 1 else f"{slots.threads}"
+    where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
+    valid = len(plan.valid())
+    print(f"{valid} cells in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    for cell in plan.cells:
+        if cell.problem is not None:
+            view = CellView(cell=cell.name, values=cell.values, state="impossible", reason=cell.problem)
+            print(line(view, plan.metric), file=sys.stderr)
+
+
+def _command(sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None) -> str:
+    words = ["lit-transformer", "sweep", "run", sweep]
+    words += ["--seeds", str(seeds)] if seeds is not None else []
+    words += ["--output", str(output)] if output != Path("runs") else []
+    words += ["--name", name] if name else []
+    return shlex.join([*words, *overrides])

@@ -1,0 +1,76 @@
+"""`sweep status`: what a sweep's folder says, whoever runs it."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from lit_transformer.records.locks import is_locked
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.display import duration, line, summary, table
+from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.ledger import Ledger
+from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
+from lit_transformer.sweep.views import CellView, Viewer, counts, exit_status, seconds_left
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """A sweep at one moment."""
+
+    folder: Path
+    plan: Plan
+    views: list[CellView]
+    driven: bool
+    """Whether a driver runs it."""
+
+    @property
+    def exit_status(self) -> int:
+        """0 only when every valid cell is complete or pruned."""
+        return exit_status(self.views)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate; None without a driver or before the first cell is complete."""
+        running = sum(view.state == "running" for view in self.views)
+        return seconds_left(self.views, running) if self.driven and running else None
+
+    def to_json(self) -> dict[str, object]:
+        """What `sweep status --json` prints."""
+        return {
+            "version": 1,
+            "folder": str(self.folder),
+            "name": self.plan.name,
+            "metric": {"name": self.plan.metric, "goal": self.plan.goal},
+            "running": self.driven,
+            "counts": counts(self.views),
+            "seconds_left": self.seconds_left,
+            "cells": [view.to_json() for view in self.views],
+        }
+
+
+def sweep_status(path: Path) -> SweepStatus:
+    """The state of every cell of a sweep's folder; raises UserError where it is none."""
+    folder = SweepFolder(path)
+    plan = read_plan(folder)
+    totals = {}
+    for name, cell in read_configs(folder).items():
+        steps = dict(flat(cell.config)).get("trainer.max_steps")
+        totals[name] = steps if isinstance(steps, int) else None
+    ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"status-{os.getpid()}"))
+    views = Viewer(folder, plan, ledger, totals).read()
+    return SweepStatus(path, plan, views, is_locked(folder.lock.path))
+
+
+def print_status(status: SweepStatus) -> None:
+    """The table and the reasons on standard output, for a person."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print(table(status.views, status.plan.metric))
+    for view in status.views:
+        if view.reason:
+            console.print(line(view, status.plan.metric), markup=False)
+    left = status.seconds_left
+    running = f", about {duration(left)} left" if left else "" if status.driven else ", nobody runs it"
+    console.print(summary(status.views) + running, markup=False)
