@@ -35,7 +35,7 @@ def draw_mask(like: Tensor, p: float) -> Tensor:
 
 def dropout_mask(like: Tensor, p: float) -> Tensor:
     """`draw_mask`, opaque to the compiler, which would draw the numbers more slowly."""
-    return _dropout_mask(like, p) if torch.compiler.is_compiling() else draw_mask(like, p)
+    return _dropout_mask(like.detach(), p) if torch.compiler.is_compiling() else draw_mask(like, p)
 
 
 def dropout(x: Tensor, p: float, *, training: bool) -> Tensor:

@@ -105,6 +105,7 @@ def _(gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor, *_: Any) 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     queries, keys, values, _, ctx.causal, ctx.scale, _ = inputs
     ctx.save_for_backward(queries, keys, values, output[1], output[2])
+    ctx.set_materialize_grads(False)  # else zeros as large as the probabilities would be made for their gradients
 
 
 def _backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:

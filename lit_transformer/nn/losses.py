@@ -20,8 +20,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
     al. 2016, section 7).
     """
     rows = logits.flatten(0, -2)  # (targets, classes)
-    if rows.element_size() < 4:
-        rows = rows.float()  # a sum over thousands of targets is lost in 8 bits of mantissa
+    rows = rows.to(_at_least_float32(rows.dtype))  # a sum over thousands of targets is lost in 8 bits of mantissa
     loss = F.cross_entropy(
         rows, targets.flatten(), reduction="sum", ignore_index=IGNORED, label_smoothing=label_smoothing
     )
@@ -39,54 +38,82 @@ def linear_cross_entropy(
     rows = hidden.flatten(0, -2)  # (targets, d_model)
     if torch.is_autocast_enabled(rows.device.type):
         rows = rows.to(torch.get_autocast_dtype(rows.device.type))
-    loss = _LinearCrossEntropy.apply(rows, weight, targets.flatten(), label_smoothing, torch.is_grad_enabled())
+    needs_grad = torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad)
+    loss, *_ = _chunked(rows, weight, targets.flatten(), label_smoothing, needs_grad)
     return loss, (targets != IGNORED).sum()
 
 
-class _LinearCrossEntropy(torch.autograd.Function):
-    """The gradient is linear in that of the sum, so the forward pass computes it for 1 and the backward pass scales it."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
-    ) -> Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            needs_grad = needs_grad and any(ctx.needs_input_grad)
-            total, hidden_grad, weight_grad = _chunked(hidden, weight, targets, label_smoothing, needs_grad)
-        ctx.save_for_backward(hidden_grad, weight_grad)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        hidden_grad, weight_grad = ctx.saved_tensors
-        return hidden_grad * grads[0].to(hidden_grad.dtype), weight_grad * grads[0], None, None, None
-
-
+@torch.library.custom_op("lit_transformer::linear_cross_entropy", mutates_args=())
 def _chunked(
     hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Summed loss, and its gradients with respect to hidden and to weight."""
-    classes = weight.shape[0]
-    matrix = weight.to(hidden.dtype)
-    total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-    hidden_grad = torch.empty_like(hidden) if needs_grad else None
-    weight_grad = torch.zeros_like(matrix) if needs_grad else None
-    size = max(1, CHUNK_BYTES.get(hidden.device.type, 2**28) // (4 * classes))
-    kept = (targets != IGNORED)[:, None]  # (targets, 1)
-    labels = targets[:, None].clamp(min=0)  # (targets, 1)
-    for start in range(0, len(hidden), size):
-        part = slice(start, start + size)
-        log_probabilities = (hidden[part] @ matrix.T).float().log_softmax(dim=-1)  # (size, classes)
-        loss = -(1 - label_smoothing) * log_probabilities.gather(1, labels[part])  # (size, 1)
-        if label_smoothing:
-            loss = loss - label_smoothing * log_probabilities.mean(dim=-1, keepdim=True)
-        total += (loss * kept[part]).sum()
-        if hidden_grad is not None and weight_grad is not None:
-            gradient = log_probabilities.exp_()
-            if label_smoothing:
-                gradient -= label_smoothing / classes
-            gradient.scatter_add_(1, labels[part], gradient.new_full((len(gradient), 1), label_smoothing - 1))
-            gradient = gradient.mul_(kept[part]).to(hidden.dtype)
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Summed loss and its gradients with respect to hidden and weight, which are empty unless needed.
+
+    The gradient is linear in that of the sum, so it is computed for 1 at once, and the backward pass scales it.
+    """
+    precise = _at_least_float32(hidden.dtype)
+    with torch.autocast(hidden.device.type, enabled=False):
+        matrix = weight.to(hidden.dtype)
+        total = torch.zeros((), dtype=precise, device=hidden.device)
+        hidden_grad = hidden.new_empty(len(hidden) if needs_grad else 0, hidden.shape[1])
+        weight_grad = weight.new_zeros(len(weight) if needs_grad else 0, weight.shape[1], dtype=precise)
+        size = max(1, CHUNK_BYTES.get(hidden.device.type, 2**28) // (4 * len(weight)))
+        for start in range(0, len(hidden), size):
+            part = slice(start, start + size)
+            loss, gradient = _loss_and_gradient(hidden[part] @ matrix.T, targets[part], label_smoothing, needs_grad)
+            total += loss
+            if gradient is None:
+                continue
             torch.mm(gradient, matrix, out=hidden_grad[part])
-            weight_grad.addmm_(gradient.T, hidden[part])
-    return total, hidden_grad, weight_grad
+            if hidden.dtype == precise:
+                weight_grad.addmm_(gradient.T, hidden[part])
+            else:
+                weight_grad += gradient.T @ hidden[part]
+    return total, hidden_grad, weight_grad.to(weight.dtype)
+
+
+def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _loss_and_gradient(
+    logits: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Summed loss of logits (rows, classes), and its gradient in their shape and type."""
+    kept = (targets != IGNORED)[:, None]  # (rows, 1)
+    labels = targets[:, None].clamp(min=0)  # (rows, 1)
+    log_probabilities = logits.to(_at_least_float32(logits.dtype)).log_softmax(dim=-1)  # (rows, classes)
+    loss = -(1 - label_smoothing) * log_probabilities.gather(1, labels)  # (rows, 1)
+    if label_smoothing:
+        loss = loss - label_smoothing * log_probabilities.mean(dim=-1, keepdim=True)
+    total = loss.where(kept, 0.0).sum()
+    if not needs_grad:
+        return total, None
+    gradient = log_probabilities.exp_()
+    if label_smoothing:
+        gradient -= label_smoothing / logits.shape[1]
+    gradient.scatter_add_(1, labels, gradient.new_full(labels.shape, label_smoothing - 1))
+    gradient.masked_fill_(~kept, 0.0)
+    return total, gradient.to(logits.dtype)
+
+
+@_chunked.register_fake
+def _(
+    hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    total = hidden.new_empty((), dtype=_at_least_float32(hidden.dtype))
+    rows, classes = (len(hidden), len(weight)) if needs_grad else (0, 0)
+    return total, hidden.new_empty(rows, hidden.shape[1]), weight.new_empty(classes, weight.shape[1])
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.save_for_backward(output[1], output[2])
+    ctx.set_materialize_grads(False)  # else zeros as large as the weight would be made for its gradient's gradient
+
+
+def _backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    hidden_grad, weight_grad = ctx.saved_tensors
+    return hidden_grad * gradient, weight_grad * gradient, None, None, None
+
+
+_chunked.register_autograd(_backward, setup_context=_save)
