@@ -35,8 +35,9 @@ class Cell:
 def build_cells(sweep: SweepFile, overrides: Sequence[str] = (), seeds: int | None = None) -> list[Cell]:
     """Every cell in W&B's grid order.
 
-    `overrides` (key=value) hold for all; `seeds` replicates every cell with seed 0 to seeds - 1. Raises ConfigError with everything wrong in the file, the overrides and the metric. A cell that breaks a rule (heads
-    that do not divide the width) is returned with its `problem`.
+    `overrides` (key=value) hold for all; `seeds` replicates every cell with seed 0 to seeds - 1. Raises ConfigError
+    with everything wrong in the file, the overrides and the metric. A cell that breaks a rule (heads that do not divide
+    the width) is returned with its `problem`.
     """
     parameters = _with_seeds(sweep.parameters, seeds)
     shell = shell_layer(overrides)

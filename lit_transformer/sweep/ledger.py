@@ -1,8 +1,8 @@
 """The ledger of a sweep: claims as files, so that every cell is run once, whoever dies.
 
 In `claims/` a file `<cell>.<attempt>`, created exclusively, is a claim; its modification time is the holder's
-heartbeat. `<cell>.<attempt>.<end>` says how the attempt ended. The highest attempt of a cell decides its state: no claim
-or one that ended `lost` or `again` is open; one without an end is held while its holder lives, and open afterwards:
+heartbeat. `<cell>.<attempt>.<end>` says how the attempt ended. The highest attempt decides a cell's state: no claim or
+one that ended `lost` or `again` is open; one without an end is held while its holder lives, and open afterwards:
 whoever creates the next attempt first has the cell. Nothing is ever rewritten, so a kill or a full disk at any moment
 leaves a ledger that reads the same. One claim costs one listing of the folder, however far the sweep has come.
 """

@@ -63,8 +63,8 @@ def clear(run: RunFolder, patience: float = 10.0) -> bool:
 def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: bool) -> End | None:
     """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
 
-    `losses` counts the earlier attempts in a row that were lost. Raises DiskFull, with nothing recorded, where the trial
-    found no room, and OSError.
+    `losses` counts the earlier attempts in a row that were lost. Raises DiskFull, with nothing recorded, where the
+    trial found no room, and OSError.
     """
     if not claim.is_highest():
         return None

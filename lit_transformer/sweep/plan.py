@@ -49,7 +49,7 @@ def configs_file(folder: SweepFolder) -> Path:
 
 
 def write_plan(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
-    """Freeze a plan; sweep.yaml, with `frozen` (the file, overrides, seeds), comes last: it makes the folder a sweep's."""
+    """Freeze a plan; sweep.yaml, with `frozen` (file, overrides, seeds), comes last: it makes the folder a sweep's."""
     write_configs(folder, plan)
     cells = [{"cell": cell.name, "values": dict(cell.values), "problem": cell.problem} for cell in plan.cells]
     metric = {"name": plan.metric, "goal": plan.goal}
@@ -70,7 +70,7 @@ def write_configs(folder: SweepFolder, plan: Plan) -> None:
 
 
 def read_plan(folder: SweepFolder) -> Plan:
-    """The frozen plan without configurations; raises UserError for no sweep's folder, a damaged one or another version."""
+    """The frozen plan without configurations; raises UserError for a folder that is no sweep's, or damaged."""
     if not folder.exists():
         raise UserError(
             f"{folder.path} is no sweep's folder: it has no sweep.yaml.\n  fix      give a folder under runs/sweeps"

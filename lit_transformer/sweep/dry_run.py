@@ -1,0 +1,116 @@
+"""`sweep run --dry-run`: every cell's size, and the cells that cannot be built, before anything is trained."""
+
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.cells import build_cells
+from lit_transformer.sweep.display import duration
+from lit_transformer.sweep.file import find_sweep, read_sweep
+from lit_transformer.sweep.plan import Plan
+from lit_transformer.sweep.preparing import SIZE, ask
+from lit_transformer.sweep.run import make_plan, sweep_folder
+from lit_transformer.sweep.slots import Slots, divide
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a sweep would run."""
+
+    plan: Plan
+    slots: Slots
+    sizes: Mapping[str, Mapping[str, float]]
+    """Valid cell -> parameters, flops_per_token, memory_bytes, seconds."""
+    flops_per_second: float
+    """Of one rank; what the times are estimated with."""
+    measured: bool
+    """Whether finished cells of this sweep measured it, and not a matrix product and a usual efficiency."""
+
+    @property
+    def seconds(self) -> float:
+        """Estimated time of the whole sweep."""
+        times = [size["seconds"] for size in self.sizes.values()]
+        return max(sum(times) / self.slots.workers, *times)
+
+    def to_json(self) -> dict[str, object]:
+        """What `sweep run --dry-run --json` prints."""
+        cells = [
+            {"cell": cell.name, "values": dict(cell.values), "problem": cell.problem, **self.sizes.get(cell.name, {})}
+            for cell in self.plan.cells
+        ]
+        slots = {"workers": self.slots.workers, "threads": self.slots.threads, "devices": self.slots.devices}
+        return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells}
+
+
+def sweep_dry_run(
+    sweep: str,
+    *,
+    overrides: Sequence[str] = (),
+    workers: int | None = None,
+    seeds: int | None = None,
+    output: Path = Path("runs"),
+    name: str | None = None,
+) -> DryRun:
+    """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data."""
+    file = read_sweep(find_sweep(sweep))
+    cells = build_cells(file, overrides, seeds)
+    slots = divide(cells, workers)
+    plan = make_plan(file, cells, slots, seeds)
+    request = [
+        {"cell": cell.name, "config": cell.config, "tokens": cell.prepared.get("tokens", {})} for cell in plan.valid()
+    ]
+    rate = finished_rate(sweep_folder(file, output, name))
+    answer = ask(SIZE, {"cells": request, "rate": rate, "threads": slots.threads})
+    sizes, speed = answer["cells"], answer["flops_per_second"]
+    assert isinstance(sizes, dict) and isinstance(speed, int | float)
+    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]))
+
+
+def finished_rate(folder: SweepFolder) -> float | None:
+    """FLOP/s of one rank in this sweep's complete cells, the median; None where there are none."""
+    rates = []
+    for path in sorted(folder.cells.glob("*")) if folder.cells.is_dir() else []:
+        result = folder.cell(path.name).read_result()
+        flops, speed = result.get("flops_per_token"), result.get("tokens_per_second")
+        if result.get("status") == "complete" and isinstance(flops, int | float) and isinstance(speed, int | float):
+            rates.append(flops * speed)
+    return statistics.median(rates) if rates and min(rates) > 0 else None
+
+
+def print_dry_run(dry: DryRun) -> None:
+    """The table on standard output, for a person."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", overflow="fold")
+    for title in ("parameters", "FLOPs/token", "memory", "time"):
+        table.add_column(title, justify="right")
+    for cell in dry.plan.valid():
+        size = dry.sizes[cell.name]
+        table.add_row(
+            Text(cell.name),
+            f"{size['parameters']:,.0f}",
+            f"{size['flops_per_token']:.3g}",
+            f"{size['memory_bytes'] / 2**30:.2f} GiB",
+            duration(size["seconds"]),
+        )
+    console.print(table)
+    for cell in dry.plan.cells:
+        if cell.problem is not None:
+            console.print(f"impossible  {cell.name}: {cell.problem}", markup=False)
+    console.print(_footer(dry), markup=False)
+
+
+def _footer(dry: DryRun) -> str:
+    slots = dry.slots
+    basis = "measured by its finished cells" if dry.measured else "a matrix product's speed at a usual efficiency"
+    return (
+        f"{len(dry.plan.valid())} cells, {slots.workers} workers, {slots.devices} x {slots.threads} threads a trial: "
+        f"about {duration(dry.seconds)} ({dry.flops_per_second / 1e9:.1f} GFLOP/s a rank, {basis}). Nothing was trained."
+    )
