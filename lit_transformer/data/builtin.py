@@ -14,8 +14,8 @@ from pathlib import Path
 from lit_transformer.config.errors import UserError
 
 SKIPPED_FOLDERS = frozenset(
-    ("__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib-dynload")
-    + ("encodings", "lib2to3", "turtledemo", "ensurepip", "__phello__", "pydoc_data")
+    {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib-dynload"}
+    | {"encodings", "lib2to3", "turtledemo", "ensurepip", "__phello__", "pydoc_data"}
 )
 """Folders without prose, tests, and parts that distributions ship separately."""
 
@@ -44,7 +44,8 @@ def builtin_files(root: Path | None = None) -> list[Path]:
     sources = sorted(name for name in found if not os.path.basename(name).startswith("_sysconfigdata"))
     if not sources:
         raise UserError(
-            f"data.source=builtin: the running Python has no sources in {root}\n  fix      set data.source=text and data.path"
+            f"data.source=builtin: the running Python has no sources in {root}\n"
+            "  fix      set data.source=text and data.path"
         )
     return [root / name for name in sources] + [root / name for name in (*PROSE, TOPICS) if (root / name).is_file()]
 

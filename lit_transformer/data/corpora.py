@@ -40,14 +40,19 @@ class FileCorpus:
     """Field of a jsonl row; None where the files are text."""
     max_bytes: int | None
 
+    @property
+    def _read_bytes(self) -> int | None:
+        """Bytes of a text file to read: a character more than `max_bytes`, to tell a cut text from one that ends."""
+        return None if self.max_bytes is None else self.max_bytes + 4
+
     def digest(self) -> str:
         prefix_is_enough = self.text_key is None and all(path.suffix != ".gz" for path in self.paths)
-        return digest_files(self.paths, self.max_bytes if prefix_is_enough else None)
+        return digest_files(self.paths, self._read_bytes if prefix_is_enough else None)
 
     def documents(self) -> Iterator[str]:
         for path in self.paths:
             if self.text_key is None:
-                yield read_text(path, self.max_bytes)
+                yield read_text(path, self._read_bytes)
             else:
                 yield from read_jsonl(path, self.text_key)
 

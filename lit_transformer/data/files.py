@@ -71,8 +71,8 @@ def _row_text(line: str, place: str, text_key: str) -> str:
         keys = ", ".join(key for key, value in row.items() if isinstance(value, str)) or "none"
         found = f"a {type(row[text_key]).__name__}" if text_key in row else "nothing"
         raise UserError(
-            f"{place}: no text under {text_key!r}\n  got      {found}\n  allowed  a string; keys that hold one: {keys}\n"
-            f"  fix      set data.text_key"
+            f"{place}: no text under {text_key!r}\n  got      {found}\n"
+            f"  allowed  a string; keys that hold one: {keys}\n  fix      set data.text_key"
         )
     text: str = row[text_key]
     try:
@@ -103,5 +103,5 @@ def digest_files(paths: list[Path], max_bytes: int | None = None) -> str:
                     left = None if left is None else left - len(chunk)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-        whole.update(one.digest())
+        whole.update(one.digest() + (b"z" if path.suffix == ".gz" else b"-"))
     return whole.hexdigest()

@@ -35,7 +35,7 @@ def read_hub(name: str, config: str | None, text_key: str) -> dict[str, list[str
 
 def _load(name: str, config: str | None) -> Mapping[str, Rows]:
     try:
-        import datasets  # type: ignore[import-untyped]
+        import datasets
     except ImportError as error:
         raise UserError(
             f"data.source=hub:{name} needs the extra `hub`, which is not installed\n"

@@ -55,12 +55,18 @@ def _listed(paths: list[Path]) -> str:
 def _near_misses(tried: list[Path], key: str) -> str:
     """The line with the fix: a file of a similar name, else the variable that moves the second folder."""
     for path in tried:
-        folder = path.parent
-        try:
-            names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-        except OSError:
-            names = []
-        close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+        missing = path
+        while not missing.parent.is_dir() and missing.parent != missing:
+            missing = missing.parent  # the first part of the path that is not there
+        close = difflib.get_close_matches(missing.name, _names(missing.parent), n=3, cutoff=0.6)
         if close:
-            return f"  fix      did you mean {' or '.join(str(folder / name) for name in close)}?"
+            rest = path.relative_to(missing)
+            return f"  fix      did you mean {' or '.join(str(missing.parent / name / rest) for name in close)}?"
     return f"  fix      correct {key}, or set {DATA_VARIABLE} to the folder that holds it"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return []

@@ -61,9 +61,12 @@ class PlanSampler(Sampler[Plan]):
     """Plans of one rank for an epoch; a short last batch is filled up with rows of padding.
 
     `starts` gives an epoch's blocks in order, `counts` the targets in each; `limit` is the number of micro-batches
-    that will be run at most, beyond which nothing counts into a window. Global step s takes `batch_size` blocks, and
-    its micro-batch accumulation index x world_size + rank takes its slice of them, so the blocks of a step are the same for any
-    number of ranks and micro-batches.
+    that will be run at most, beyond which nothing counts into a window. Global step s takes `batch_size` blocks;
+    its micro-batch (accumulation index x world_size + rank) takes its slice of them, so the blocks of a step are the
+    same for any number of ranks and micro-batches.
+
+    Where `steps_done` knows the optimizer steps of the whole run, they say which epoch and step come next, so that a
+    resumed run continues exactly; else `set_epoch` and `set_start` do.
     """
 
     def __init__(
@@ -74,9 +77,10 @@ class PlanSampler(Sampler[Plan]):
         counts: Callable[[NDArray[np.int64]], NDArray[np.int64]],
         sharding: Sharding,
         limit: int | None = None,
+        steps_done: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._blocks, self._starts, self._counts = blocks, starts, counts
-        self._sharding, self._limit = sharding, limit
+        self._sharding, self._limit, self._steps_done = sharding, limit, steps_done
         self._epoch = 0
         self._resume = (0, 0)
 
@@ -91,20 +95,32 @@ class PlanSampler(Sampler[Plan]):
     def __len__(self) -> int:
         return self._sharding.num_steps(self._blocks) * self._sharding.accumulate
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of an epoch, within the limit."""
+        batches = len(self) if self._limit is None else min(self._limit, len(self))
+        return math.ceil(batches / self._sharding.accumulate)
+
     def __iter__(self) -> Iterator[Plan]:
-        rows, windows = self._epoch_rows()
-        epoch, first = self._resume
-        for step in range(first if epoch == self._epoch else 0, len(rows)):
+        done = self._steps_done()
+        if done is None:
+            epoch, first = self._epoch, self._resume[1] if self._resume[0] == self._epoch else 0
+        else:
+            # Lightning's count of epochs is off by one in a run resumed from the end of one, and its loader's
+            # workers prefetch before it calls set_epoch
+            epoch, first = divmod(done, max(self.steps_per_epoch, 1))
+        rows, windows = self._epoch_rows(epoch)
+        for step in range(first, len(rows)):
             window = int(windows[step])
             for starts in rows[step]:
                 yield Plan(starts, window)
 
-    def _epoch_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _epoch_rows(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """This rank's starts (steps, accumulate, micro rows) and the targets of each step (steps,)."""
         shape = self._sharding
         steps = shape.num_steps(self._blocks)
         flat = np.full(steps * shape.batch_size, PADDING, dtype=np.int64)
-        flat[: self._blocks] = self._starts(self._epoch)
+        flat[: self._blocks] = self._starts(epoch)
         rows = flat.reshape(steps, shape.accumulate, shape.world_size, shape.micro_rows)
         counts = self._counts(rows).sum(axis=(2, 3))  # (steps, accumulate)
         if self._limit is not None:

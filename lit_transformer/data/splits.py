@@ -32,7 +32,8 @@ def split_documents(train: list[str], val: list[str] | None, test: list[str] | N
     """Splits of the documents: duplicates and blank ones dropped, `val` and `test` taken from `train` where None.
 
     Several documents go whole to one split, by their hash, close to the fractions in bytes; a single text is cut by
-    characters into train, val and test. Raises UserError where train or val would be empty, or test against the settings.
+    characters into train, val and test. Raises UserError where train or val would be empty, or test against the
+    settings.
     """
     val_fraction = data.val_fraction if val is None else 0.0
     test_fraction = data.test_fraction if test is None else 0.0
@@ -54,7 +55,7 @@ def split_documents(train: list[str], val: list[str] | None, test: list[str] | N
     if not splits.val:
         raise UserError(
             f"the validation split is empty (data.val_fraction={data.val_fraction}, data.val_path={data.val_path})\n"
-            "  fix      set data.val_fraction above 0, or data.val_path to a file whose text is not all in the test split"
+            "  fix      set data.val_fraction above 0, or data.val_path to text that is not also in the test split"
         )
     return splits
 

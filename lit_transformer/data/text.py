@@ -1,6 +1,5 @@
 """Batches of prepared text for language modelling."""
 
-import math
 from functools import partial
 from typing import Any
 
@@ -38,12 +37,24 @@ class BlockDataset(Dataset[Batch]):
         }
 
 
+class PlanLoader(DataLoader[Batch]):
+    """A loader that tells Lightning that it can resume; its state is the trainer's step, so it keeps none."""
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Nothing to restore."""
+
+
 class TextDataModule(LightningDataModule):
     """Batches of one rank; see Batch for what they hold.
 
     Every micro-batch of every rank has the same shape, and every rank the same number of them. In training
-    `window_count` counts the targets of the optimizer step, in validation and testing those of the batch over all ranks.
-    Raises UserError where the batch size cannot be divided, or a split has no tokens.
+    `window_count` counts the targets of the optimizer step, in validation and testing those of the batch, over all
+    ranks. Under a trainer the next batch follows from its `global_step`: a resumed run needs nothing else. Raises
+    UserError where the batch size cannot be divided, or a split has no tokens.
     """
 
     def __init__(self, config: ExperimentConfig, prepared: PreparedText, *, rank: int, world_size: int) -> None:
@@ -63,12 +74,7 @@ class TextDataModule(LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch, fewer under limit_train_batches, overfit_batches and fast_dev_run."""
-        batches = limited_batches(len(self._train_sampler), self._config.trainer)
-        return math.ceil(batches / self._config.trainer.accumulate)
-
-    def set_start(self, epoch: int, step: int) -> None:
-        """Continues inside an epoch: its first `step` optimizer steps are left out."""
-        self._train_sampler.set_start(epoch, step)
+        return self._train_sampler.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled blocks, another order and offset in each epoch; with overfit_batches always the same."""
@@ -82,6 +88,10 @@ class TextDataModule(LightningDataModule):
         """Every token of the split once, in order."""
         return self._eval_loader("test")
 
+    def _steps_done(self) -> int | None:
+        """The trainer's optimizer steps, restored from the checkpoint in a resumed run; None without a trainer."""
+        return None if self.trainer is None else self.trainer.global_step
+
     def _make_train_sampler(self) -> PlanSampler:
         tokens, context, trainer = self._prepared.tokens["train"], self._context_length, self._config.trainer
         blocks = num_train_blocks(tokens, context)
@@ -94,6 +104,7 @@ class TextDataModule(LightningDataModule):
             counts=partial(num_targets, tokens=tokens, context_length=context),
             sharding=self._sharding,
             limit=limited_batches(steps * self._sharding.accumulate, trainer),
+            steps_done=self._steps_done,
         )
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
@@ -112,7 +123,7 @@ class TextDataModule(LightningDataModule):
 
     def _loader(self, split: str, sampler: PlanSampler) -> DataLoader[Batch]:
         workers = self._config.data.loader_workers
-        return DataLoader(
+        return PlanLoader(
             BlockDataset(self._prepared, split, self._context_length),
             sampler=sampler,
             batch_size=None,  # a plan is a whole batch

@@ -1,4 +1,4 @@
-"""Tokenizers by the `tokenizers` library: trained on the training split, saved as tokenizer.json, read back, decoded."""
+"""Tokenizers by the `tokenizers` library: trained on the training split, read back, and decoded with."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +39,8 @@ def train_tokenizer(config: TokenizerConfig, documents: Sequence[str], *, with_e
         tokenizer = _characters(config, documents, special)
     elif config.kind == "bytes":
         tokenizer = _bytes(config, special)
+    elif config.kind == "wordpiece":
+        tokenizer = _wordpiece(config, documents, special)
     else:
         tokenizer = _trained(config, documents, special)
     tokenizer.encode_special_tokens = True
@@ -123,18 +125,13 @@ def _bytes(config: TokenizerConfig, special: list[str]) -> Tokenizer:
 
 
 def _trained(config: TokenizerConfig, documents: Sequence[str], special: list[str]) -> Tokenizer:
-    """The kinds that learn their vocabulary: words, bpe, wordpiece."""
+    """The kinds that learn their vocabulary: words, bpe."""
     trainer: trainers.Trainer
     if config.kind == "bpe":
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    elif config.kind == "wordpiece":
-        tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(show_progress=False)
     else:
         _warn_without_spaces(documents)
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
@@ -145,6 +142,34 @@ def _trained(config: TokenizerConfig, documents: Sequence[str], special: list[st
     trainer.special_tokens = special
     tokenizer.normalizer = _normalizer(config)
     tokenizer.train_from_iterator((piece for text in documents for piece in pieces(text)), trainer)
+    return tokenizer
+
+
+def _wordpiece(config: TokenizerConfig, documents: Sequence[str], special: list[str]) -> Tokenizer:
+    """WordPiece, trained twice.
+
+    The library numbers the characters inside words in an order that differs between processes, and ties between
+    merges follow the numbers. So a first training without merges finds the characters, and the second is given them
+    in order.
+    """
+
+    def trained(first: list[str], vocab_size: int) -> Tokenizer:
+        tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        tokenizer.normalizer = _normalizer(config)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab_size, min_frequency=config.min_frequency, special_tokens=first, show_progress=False
+        )
+        tokenizer.train_from_iterator((piece for text in documents for piece in pieces(text)), trainer)
+        return tokenizer
+
+    alphabet = sorted(set(trained(special, 0).get_vocab()) - set(special))
+    learned = trained([*special, *alphabet], config.vocab_size or 0)
+    # a model of its own, in which only the real special tokens are special
+    tokenizer = Tokenizer(models.WordPiece(vocab=learned.get_vocab(), unk_token=UNKNOWN))
+    tokenizer.add_special_tokens(special)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = learned.normalizer, learned.pre_tokenizer
+    tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 
 

@@ -1,0 +1,123 @@
+"""The order of batches does not depend on ranks, accumulation, or where a run continues."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import TrainerConfig
+from lit_transformer.data.blocks import num_targets, num_train_blocks, train_starts
+from lit_transformer.data.sampler import PADDING, Plan, PlanSampler, Sharding, limited_batches
+
+TOKENS, CONTEXT, BATCH = 1003, 8, 12
+
+
+def sampler(
+    *, accumulate: int = 1, rank: int = 0, world_size: int = 1, batch_size: int = BATCH, limit: int | None = None
+) -> PlanSampler:
+    return PlanSampler(
+        blocks=num_train_blocks(TOKENS, CONTEXT),
+        starts=lambda epoch: train_starts(TOKENS, CONTEXT, seed=1, epoch=epoch),
+        counts=partial(num_targets, tokens=TOKENS, context_length=CONTEXT),
+        sharding=Sharding(batch_size=batch_size, accumulate=accumulate, rank=rank, world_size=world_size),
+        limit=limit,
+    )
+
+
+def plans(accumulate: int, world_size: int) -> list[Plan]:
+    """Plans of all ranks, in the order micro-batches of ranks stand in a global batch."""
+    ranks = [list(sampler(accumulate=accumulate, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    assert len({len(rank) for rank in ranks}) == 1
+    return [plan for group in zip(*ranks, strict=True) for plan in group]
+
+
+@pytest.mark.parametrize(("accumulate", "world_size"), [(1, 2), (2, 1), (2, 2), (3, 2), (1, 4), (12, 1)])
+def test_ranks_and_accumulation_share_one_order(accumulate: int, world_size: int) -> None:
+    single, parts = plans(1, 1), plans(accumulate, world_size)
+    assert np.array_equal(
+        np.concatenate([plan.starts for plan in parts]), np.concatenate([plan.starts for plan in single])
+    )
+    windows = [plan.window_count for plan in parts]
+    group = accumulate * world_size
+    assert windows[::group] == [plan.window_count for plan in single]
+    assert all(len(set(windows[at : at + group])) == 1 for at in range(0, len(windows), group))
+    assert {plan.starts.shape for plan in parts} == {(BATCH // group,)}
+
+
+def test_two_ranks_equal_one_rank_with_two_micro_batches() -> None:
+    two_ranks, two_micro_batches = plans(1, 2), plans(2, 1)
+    for left, right in zip(two_ranks, two_micro_batches, strict=True):
+        assert np.array_equal(left.starts, right.starts)
+        assert left.window_count == right.window_count
+
+
+def test_every_block_once_and_ragged_window_counted() -> None:
+    blocks = num_train_blocks(TOKENS, CONTEXT)
+    assert blocks % BATCH  # the last batch is short, or this proves nothing
+    epoch = plans(2, 2)
+    starts = np.concatenate([plan.starts for plan in epoch])
+    assert len(starts) == -(-blocks // BATCH) * BATCH
+    real = starts[starts != PADDING]
+    assert np.array_equal(np.sort(real), np.sort(train_starts(TOKENS, CONTEXT, seed=1, epoch=0)))
+    assert epoch[0].window_count == BATCH * CONTEXT
+    assert epoch[-1].window_count == blocks % BATCH * CONTEXT
+    assert (epoch[-1].starts == PADDING).all()  # a rank without rows still gets a batch
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_resuming_gives_the_tail_of_the_epoch(step: int) -> None:
+    whole, resumed = sampler(accumulate=2), sampler(accumulate=2)
+    resumed.set_start(epoch=1, step=step)
+    for epoch in (0, 1, 2):
+        whole.set_epoch(epoch)
+        resumed.set_epoch(epoch)
+        expected = list(whole)[2 * step if epoch == 1 else 0 :]
+        found = list(resumed)
+        assert len(found) == len(expected)
+        assert all(np.array_equal(a.starts, b.starts) for a, b in zip(found, expected, strict=True))
+        assert len(resumed) == len(whole) == len(list(whole))  # Lightning counts batches from the epoch's start
+
+
+def test_epochs_differ_and_repeat_exactly() -> None:
+    one = sampler()
+    first = [plan.starts.tolist() for plan in one]
+    one.set_epoch(1)
+    assert [plan.starts.tolist() for plan in one] != first
+    one.set_epoch(0)
+    assert [plan.starts.tolist() for plan in one] == first
+
+
+def test_micro_batches_beyond_the_limit_count_nothing() -> None:
+    windows = [plan.window_count for plan in sampler(accumulate=2, limit=3)]
+    assert windows[:4] == [BATCH * CONTEXT, BATCH * CONTEXT, BATCH * CONTEXT // 2, BATCH * CONTEXT // 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, 10),
+        ({"limit_train_batches": 4}, 4),
+        ({"limit_train_batches": 0.5}, 5),
+        ({"limit_train_batches": 99}, 10),
+        ({"limit_train_batches": 1.0}, 10),
+        ({"overfit_batches": 2}, 2),
+        ({"overfit_batches": 0.2}, 2),
+        ({"fast_dev_run": True}, 1),
+    ],
+)
+def test_limits(settings: dict[str, float], expected: int) -> None:
+    assert limited_batches(10, TrainerConfig(**settings)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "world_size", "nearest"),
+    [(10, 2, 2, "8 or 12"), (3, 4, 1, "to 4"), (0, 1, 1, "to 1"), (33, 1, 2, "32 or 34")],
+)
+def test_indivisible_batch_names_the_nearest_sizes(
+    batch_size: int, accumulate: int, world_size: int, nearest: str
+) -> None:
+    with pytest.raises(UserError, match=f"data.batch_size: got {batch_size}") as caught:
+        Sharding(batch_size=batch_size, accumulate=accumulate, rank=0, world_size=world_size)
+    assert nearest in str(caught.value)
+    assert f"a multiple of {accumulate * world_size}" in str(caught.value)
