@@ -59,7 +59,7 @@ def choose_tokens(
     return torch.multinomial(probabilities, 1, generator=generator)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def generate(
     model: NextTokenModel,
     ids: Tensor,
@@ -74,8 +74,8 @@ def generate(
 ) -> Tensor:
     """Continue ids (batch, time): (batch, time + new), new <= max_new_tokens.
 
-    The network sees the last context_length tokens; past that the window slides, and every position in it changes, so the
-    cache is rebuilt at each token. A row that has produced stop_token goes on with stop_token; all rows stopped ends it.
+    The network sees the last context_length tokens; past that the window slides, and every position in it changes, so
+    the cache is rebuilt at each token. A row that has produced stop_token goes on with it; all rows stopped is the end.
     The generator lives on the device of ids. Raises UserError for a setting out of range and an empty prompt.
     """
     _check(ids, max_new_tokens, temperature, top_k, top_p)

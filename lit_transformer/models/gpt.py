@@ -77,7 +77,7 @@ class GPT(nn.Module):
         return F.linear(hidden, self.output_weight)
 
     def loss(self, ids: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Summed cross-entropy in nats and the number of targets (batch, time) that counted, without holding all logits."""
+        """Summed cross-entropy in nats and the number of targets (batch, time) that counted; never holds all logits."""
         hidden = self.hidden_states(ids)
         return linear_cross_entropy(hidden, self.output_weight, targets, label_smoothing=label_smoothing)
 

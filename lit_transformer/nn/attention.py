@@ -56,8 +56,8 @@ class MultiHeadAttention(nn.Module):
         """Attend from x (batch, queries, d_model) to itself or to context (batch, keys, d_model).
 
         mask: boolean, True = may attend; position_bias: added to the scaled scores; both broadcast to
-        (batch, heads, queries, keys). With a cache, self-attention also sees the keys in it, and cross-attention projects
-        its context once and then takes it from there.
+        (batch, heads, queries, keys). With a cache, self-attention also sees the keys in it, and cross-attention
+        projects its context once and then takes it from there.
         """
         if context is None:
             queries, keys, values = self._project(x)

@@ -63,7 +63,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Causal self-attention, attention over an encoder's output, then feed-forward (Vaswani et al. 2017, section 3.1)."""
+    """Causal self-attention, attention over an encoder's output, then feed-forward (Vaswani et al. 2017, 3.1)."""
 
     def __init__(
         self,

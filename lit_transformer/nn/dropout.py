@@ -1,9 +1,9 @@
 """Dropout (Srivastava et al. 2014) with a mask that is cheap to draw on a CPU.
 
-On a CPU torch draws one random number for each element, which costs more than the matrix products of a small network
-leave room for. Here one draw of 64 bits serves four elements, 16 bits each: the chance of dropping is p to the nearest
-1 / 65536, and the kept elements are scaled by the exact inverse of theirs, so the mean is kept. The bits come from torch's
-global generator. On other devices torch's own fused dropout is used.
+On a CPU torch draws one random number for each element, a sixth of a small network's training step. Here one draw of 64
+bits serves four elements, 16 bits each: the chance of dropping is p to the nearest 1 / 65536, and the kept elements are
+scaled by the exact inverse of their chance, so the mean is kept. The bits come from torch's global generator. On other
+devices torch's own fused dropout is used.
 """
 
 import torch

@@ -36,7 +36,7 @@ def _blocks(
 def dropout_attention(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, scale: float, p: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What softmax(scale queries keys^T) values is with each probability dropped with chance p: (heads, queries, width).
+    """softmax(scale queries keys^T) values with each probability dropped with chance p: (heads, queries, width).
 
     queries (heads, queries, width), keys and values (heads, keys, width), where heads counts those of the whole batch;
     mask boolean (heads, queries, keys), True = may attend; causal needs as many keys as queries. Also returns the

@@ -24,7 +24,7 @@ GATED: dict[str, Callable[[Tensor], Tensor]] = {"reglu": F.relu, "geglu": F.gelu
 class FeedForward(nn.Module):
     """Two linear layers around an activation; a gated one multiplies act(x W) by x V (Shazeer 2020), d_ff wide each.
 
-    W and V of a gated layer are the first and the second half of one matrix. Raises ValueError for an unknown activation.
+    W and V of a gated layer are the first and the second half of one matrix. Raises ValueError for an unknown name.
     """
 
     def __init__(self, *, d_model: int, d_ff: int, activation: ActivationName = "gelu", bias: bool = True) -> None:

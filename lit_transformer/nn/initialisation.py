@@ -11,8 +11,8 @@ from lit_transformer.nn.feed_forward import FeedForward
 def initialise(network: nn.Module, *, std: float, num_layers: int) -> None:
     """Draw every weight of a network from torch's global generator (GPT-2, Radford et al. 2019, section 2.3).
 
-    Linear layers and embeddings: normal with `std`; those that write into the residual stream: std / sqrt(2 num_layers);
-    biases 0; norms 1 and 0.
+    Linear layers and embeddings: normal with `std`; those that write into the residual stream: with
+    std / sqrt(2 num_layers); biases 0; norms 1 and 0.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Embedding):

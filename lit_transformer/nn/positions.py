@@ -17,7 +17,7 @@ def _angles(positions: Tensor, width: int, base: float) -> Tensor:
 
 
 class SinusoidalPositions(nn.Module):
-    """Fixed encodings, sine and cosine interleaved (Vaswani et al. 2017, section 3.5): ids -> (batch, time, d_model)."""
+    """Fixed encodings, sine and cosine interleaved (Vaswani et al. 2017, 3.5): ids -> (batch, time, d_model)."""
 
     def __init__(self, *, d_model: int, base: float = 10_000.0) -> None:
         super().__init__()

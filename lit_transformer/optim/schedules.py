@@ -11,9 +11,9 @@ from lit_transformer.config.schema import ScheduleConfig
 def lr_factor(step: int, total_steps: int, config: ScheduleConfig) -> float:
     """Share of the peak learning rate at a step, counted from 0.
 
-    Warm-up is linear: step i of w has (i + 1) / w, so that no step is wasted at 0 and step w is the peak. Linear and cosine
-    then fall to min_lr_ratio at the last step; inverse_sqrt falls as 1 / sqrt(step) for ever (Vaswani et al. 2017,
-    section 5.3, scaled to peak at 1).
+    Warm-up is linear: step i of w has (i + 1) / w, so that no step is wasted at 0 and the last of the w is the peak.
+    Linear and cosine then fall to min_lr_ratio at the run's last step; inverse_sqrt falls as 1 / sqrt(step) for ever
+    (Vaswani et al. 2017, section 5.3, scaled to peak at 1).
     """
     number, warmup = step + 1, max(1, config.warmup_steps)
     if number <= warmup:

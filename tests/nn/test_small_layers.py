@@ -87,9 +87,9 @@ def test_feed_forward_is_its_formula(activation: str) -> None:
 
 
 def test_names_are_closed() -> None:
-    with pytest.raises(ValueError, match="gelux.*gelu_tanh"):
+    with pytest.raises(ValueError, match=r"gelux.*gelu_tanh"):
         FeedForward(d_model=6, d_ff=10, activation="gelux")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="batch_norm.*rms_norm"):
+    with pytest.raises(ValueError, match=r"batch_norm.*rms_norm"):
         build_norm("batch_norm", 6)  # type: ignore[arg-type]
 
 
