@@ -1,6 +1,5 @@
 """metrics.jsonl in long form, smoothing, and fewer points that keep a curve's shape."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,14 @@ def read_curves(directory: str | Path, runs: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, list[object]] = {"run": [], "step": [], "metric": [], "value": []}
     for run in runs["run"]:
         for row in RunFolder(Path(directory) / run).read_metrics():
-            step = whole(row.get("step"))
-            if step is None:
-                continue
-            for name, value in row.items():
-                if name != "step":
-                    columns["run"].append(run)
-                    columns["step"].append(step)
-                    columns["metric"].append(clean(name))
-                    columns["value"].append(number(value))
+            step = whole(row.pop("step", None))
+            if step is not None:
+                columns["run"] += [run] * len(row)
+                columns["step"] += [step] * len(row)
+                columns["metric"] += row
+                columns["value"] += map(number, row.values())
+    names = {name: clean(str(name)) for name in set(columns["metric"])}
+    columns["metric"] = [names[name] for name in columns["metric"]]
     frame = pd.DataFrame(columns)
     return frame.astype({"run": object, "step": "int64", "metric": object, "value": "float64"})
 
@@ -38,14 +36,9 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
 
     values: (points,) -> (points,). `weight` in [0, 1) is the share that the past keeps; 0 gives the values back.
     """
-    result = np.full(len(values), np.nan)
-    average, correction = 0.0, 0.0
-    for index, value in enumerate(values):
-        if math.isfinite(value):
-            average = weight * average + (1 - weight) * value
-            correction = weight * correction + (1 - weight)
-            result[index] = average / correction
-    return result
+    finite = pd.Series(np.where(np.isfinite(values), values, np.nan))
+    average = finite.ewm(alpha=1 - weight, adjust=True, ignore_na=True).mean()
+    return average.where(finite.notna()).to_numpy()
 
 
 def thin(values: np.ndarray, limit: int = MAX_POINTS) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Learning curves, and a metric against what it cost; pure functions from data to a plotly figure."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from lit_transformer.compare.curves import MAX_POINTS, smooth, thin
+from lit_transformer.compare.statistics import Row, rows_of
 from lit_transformer.compare.style import (
     Looks,
     add_legend,
@@ -48,12 +50,11 @@ def learning_curves(
     style = looks_of(runs, looks)
     figure = go.Figure(layout=base_layout(metric))
     measured = curves[curves["metric"] == metric]
-    by_run = {run: points for run, points in measured.groupby("run", sort=False)}
-    for index in range(len(runs)):
-        row = runs.iloc[index]
+    by_run = dict(iter(measured.groupby("run", sort=False)))
+    for row in rows_of(runs):
         points = by_run.get(row["run"])
         if points is not None:
-            _add_curve(figure, points, row, style, smoothing, levels, max_points)
+            _add_curve(figure, points, row, style, smoothing=smoothing, levels=levels, max_points=max_points)
     add_legend(figure, style, "lines")
     figure.update_layout(
         xaxis=axis("step", rangemode="tozero"),
@@ -66,8 +67,9 @@ def learning_curves(
 def _add_curve(
     figure: go.Figure,
     points: pd.DataFrame,
-    row: "pd.Series[object]",
+    row: Row,
     style: Looks,
+    *,
     smoothing: float,
     levels: tuple[float, ...],
     max_points: int,
@@ -112,8 +114,7 @@ def against(cells: pd.DataFrame, *, cost: str, metric: str, looks: list[str], le
     title = {"parameters": "parameters", "flops": "training FLOPs"}.get(cost, cost)
     figure = go.Figure(layout=base_layout(f"{metric} against {title}"))
     drawn = cells[cells["mean"].notna() & cells[cost].notna()]
-    for index in range(len(drawn)):
-        row = drawn.iloc[index]
+    for row in rows_of(drawn):
         mean, sd = float(row["mean"]), float(row["sd"])
         name = ", ".join(f"{escape(key)} = {escape(row[key])}" for key in style.keys)
         hover = f"{name}<br>{escape(metric)}: {mean_text(metric, mean, sd)}<br>{escape(title)}: {si(float(row[cost]))}"
@@ -151,7 +152,7 @@ def _own_ticks(values: list[float]) -> list[float]:
     """The values themselves where they are few and far enough apart for their labels."""
     distinct = sorted(set(values))
     total = math.log10(distinct[-1] / distinct[0]) if distinct else 0.0
-    gaps = [math.log10(b / a) for a, b in zip(distinct, distinct[1:], strict=False)]
+    gaps = [math.log10(b / a) for a, b in pairwise(distinct)]
     return distinct if len(distinct) <= 6 and all(gap > 0.16 * total for gap in gaps) else []
 
 

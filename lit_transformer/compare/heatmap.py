@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from lit_transformer.compare.comparison import values_of
 from lit_transformer.compare.plain import label
 from lit_transformer.compare.plan import Goal
-from lit_transformer.compare.statistics import COSTS, best_cell, ranked
+from lit_transformer.compare.statistics import COSTS, Row, mean_sd, merit, rows_of
 from lit_transformer.compare.style import axis, base_layout, escape, figure_of, mean_text, wrapped
 
 STATE_COLOURS = {
@@ -50,9 +50,11 @@ def heatmap(cells: pd.DataFrame, *, x: str, y: str | None, metric: str, goal: Go
     tiles = _tiles(cells, x, y, metric, goal)
     figure = go.Figure(layout=base_layout(_title(metric, goal)))
     figure.update_layout(coloraxis=_scale(metric, goal, tiles))
-    for kind in dict.fromkeys(_kind(tile, tiles, goal) for tile in tiles.values()):
-        settings = {"coloraxis": "coloraxis", "textfont": {"color": INKS[kind]}} if kind in INKS else _flat(kind)
-        drawn = {place: tile for place, tile in tiles.items() if _kind(tile, tiles, goal) == kind}
+    span = _range(tiles)
+    kinds = {place: _kind(tile, span, goal) for place, tile in tiles.items()}
+    for kind in dict.fromkeys(kinds.values()):
+        settings = _scaled(kind) if kind in INKS else _flat(kind)
+        drawn = {place: tile for place, tile in tiles.items() if kinds[place] == kind}
         _add_trace(figure, drawn, columns, lines, settings)
     figure.update_traces(xgap=3, ygap=3, textfont_size=_text_size(len(columns)))
     shown = {"type": "category", "showgrid": False, "ticks": ""}
@@ -85,13 +87,17 @@ def _scale(metric: str, goal: Goal | None, tiles: dict[tuple[str, str], Tile]) -
     }
 
 
-def _kind(tile: Tile, tiles: dict[tuple[str, str], Tile], goal: Goal | None) -> str:
+def _kind(tile: Tile, span: tuple[float, float], goal: Goal | None) -> str:
     """Which trace draws a tile: `bright` or `dark` where it has a number, else its status."""
     if not math.isfinite(tile.value):
         return tile.status
-    low, high = _range(tiles)
+    low, high = span
     share = (tile.value - low) / (high - low) if high > low else 0.0
     return "dark" if (1 - share if goal == "minimize" else share) < DARK_SHARE else "bright"
+
+
+def _scaled(kind: str) -> dict[str, object]:
+    return {"coloraxis": "coloraxis", "textfont": {"color": INKS[kind]}}
 
 
 def _flat(status: str) -> dict[str, object]:
@@ -105,35 +111,28 @@ def _text_size(columns: int) -> int:
 
 
 def _tiles(cells: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | None) -> dict[tuple[str, str], Tile]:
-    places: dict[tuple[str, str], list[int]] = {}
-    for index in range(len(cells)):
-        row = cells.iloc[index]
-        places.setdefault((label(row[y]) if y else "", label(row[x])), []).append(index)
-    return {place: _tile(cells.iloc[indices], x, y, metric, goal) for place, indices in places.items()}
+    places: dict[tuple[str, str], list[Row]] = {}
+    for row in rows_of(cells):
+        places.setdefault((label(row[y]) if y else "", label(row[x])), []).append(row)
+    keys = [key for key in (x, y) if key]
+    return {place: _tile(group, keys, metric, goal) for place, group in places.items()}
 
 
-def _tile(group: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | None) -> Tile:
-    row = ranked(group, goal or "minimize").iloc[0]
-    value, sd, status = float(row["mean"]), float(row["sd"]), str(row["status"])
-    reduced = ""
-    if len(group) > 1:
-        reduced = f"{'mean' if goal is None else 'best'} of {len(group)} cells"
-        if goal is None:
-            value, sd = float(group["mean"].mean()), math.nan
-    provisional = status != "complete" and math.isfinite(value)
-    text = (
-        [figure_of(metric, value)] if math.isfinite(value) else [escape(status if status != "complete" else "no value")]
-    )
+def _tile(group: list[Row], keys: list[str], metric: str, goal: Goal | None) -> Tile:
+    row = min(group, key=lambda row: merit(row, goal or "minimize"))
+    value, sd, status = row["mean"], row["sd"], row["status"]
+    if len(group) > 1 and goal is None:
+        value, sd = mean_sd(other["mean"] for other in group)[0], math.nan
+    known = math.isfinite(value)
+    text = [figure_of(metric, value) if known else escape(status if status != "complete" else "no value")]
     text += [f"± {figure_of(metric, sd)}"] if math.isfinite(sd) else []
-    text += [f"({escape(status)})"] if provisional else []
-    hover = [f"{escape(key)} = {escape(row[key])}" for key in (x, y) if key]
-    hover.append(
-        f"{escape(metric)}: {mean_text(metric, value, sd) or 'no value'}"
-        + (f" (n = {row['n']})" if row["n"] > 1 else "")
-    )
-    hover += [reduced] if reduced else []
+    text += [f"({escape(status)})"] if known and status != "complete" else []
+    hover = [f"{escape(key)} = {escape(row[key])}" for key in keys]
+    seeds = f" (n = {row['n']})" if row["n"] > 1 else ""
+    hover.append(f"{escape(metric)}: {mean_text(metric, value, sd) or 'no value'}{seeds}")
+    hover += [f"{'mean' if goal is None else 'best'} of {len(group)} cells"] if len(group) > 1 else []
     hover.append(f"status: {escape(status)}")
-    hover += [wrapped(str(row["detail"]))] if row["detail"] else []
+    hover += [wrapped(row["detail"])] if row["detail"] else []
     return Tile(value=value, status=status, text="<br>".join(text), hover="<br>".join(hover))
 
 
@@ -171,14 +170,11 @@ def _outline_best(
 ) -> None:
     if goal is None:
         return
-    places = list(tiles)
-    frame = pd.DataFrame(
-        {"mean": [tile.value for tile in tiles.values()], "status": [tile.status for tile in tiles.values()]}
-    )
-    best = best_cell(frame, goal)
-    if best is None:
+    keys = {place: merit({"mean": tile.value, "status": tile.status}, goal) for place, tile in tiles.items()}
+    best = min(keys, key=keys.__getitem__, default=None)
+    if best is None or keys[best][0] > 0:
         return
-    line, column = places[best]
+    line, column = best
     left, bottom = columns.index(column) - 0.5, lines.index(line) - 0.5
     figure.add_shape(
         type="rect", x0=left, x1=left + 1, y0=bottom, y1=bottom + 1, line={"color": OUTLINE, "width": 3}, name="best"

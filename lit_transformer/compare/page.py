@@ -2,14 +2,13 @@
 
 import html
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from lit_transformer.compare.comparison import SEED, Comparison, values_of
 from lit_transformer.compare.plain import clean, flatten, label
-from lit_transformer.compare.statistics import best_cell, ranked_cells
+from lit_transformer.compare.statistics import Row, best_cell, ranked_cells, rows_of
 from lit_transformer.compare.style import mean_text, short, si
 from lit_transformer.compare.table import setting_columns
 from lit_transformer.records.run_folder import RunFolder
@@ -39,7 +38,7 @@ def verdict(comparison: Comparison) -> str:
     best = best_cell(cells, comparison.goal)
     if best is None:
         return f"{parts[0]} No complete run has a {comparison.metric} yet."
-    row = cells.iloc[best]
+    row = rows_of(cells)[best]
     where = ", ".join(f"{short(key)} {label(row[key])}" for key in setting_columns(comparison))
     extreme = "Lowest" if comparison.goal == "minimize" else "Highest"
     value = mean_text(comparison.metric, float(row["mean"]), float(row["sd"]))
@@ -77,13 +76,11 @@ def results_table(comparison: Comparison) -> str:
         f'<button type="button">{text(name).replace(".", ".<wbr>")}</button></th>'
         for name, right in zip(heads, numeric, strict=True)
     )
-    rows = "".join(
-        _table_row(cells.iloc[index], settings, costs, comparison.metric, seeds) for index in range(len(cells))
-    )
+    rows = "".join(_table_row(row, settings, costs, comparison.metric, seeds) for row in rows_of(cells))
     return f"<table id=results><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _table_row(row: "pd.Series[object]", settings: list[str], costs: list[str], metric: str, seeds: bool) -> str:
+def _table_row(row: Row, settings: list[str], costs: list[str], metric: str, seeds: bool) -> str:
     fields = [(label(row[key]), row[key], "") for key in settings]
     fields.append((mean_text(metric, float(row["mean"]), float(row["sd"])), row["mean"], "number"))
     fields += [(str(row["n"]), row["n"], "number")] if seeds else []
@@ -99,13 +96,9 @@ def _table_row(row: "pd.Series[object]", settings: list[str], costs: list[str], 
 
 
 def _sort_value(value: object) -> str:
-    return (
-        ""
-        if isinstance(value, float) and value != value
-        else label(value)
-        if not isinstance(value, float)
-        else repr(value)
-    )
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(float(value))
+    return label(value)
 
 
 def _class(status: str) -> str:
@@ -114,11 +107,10 @@ def _class(status: str) -> str:
 
 def run_details(comparison: Comparison, root: Path) -> str:
     """Each run's settings with their origin, its error and its versions, folded."""
-    runs = comparison.runs
-    return "".join(_details(runs.iloc[index], comparison, root) for index in range(len(runs)))
+    return "".join(_details(row, comparison, root) for row in rows_of(comparison.runs))
 
 
-def _details(row: "pd.Series[object]", comparison: Comparison, root: Path) -> str:
+def _details(row: Row, comparison: Comparison, root: Path) -> str:
     status = str(row["status"])
     values = ", ".join(f"{short(key)} {label(row[key])}" for key in comparison.swept[:6])
     summary = (

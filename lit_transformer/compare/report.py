@@ -12,15 +12,17 @@ from plotly.offline import get_plotlyjs
 
 from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
 from lit_transformer.compare.curves import MAX_POINTS, read_curves
-from lit_transformer.compare.figures import against, learning_curves
+from lit_transformer.compare.figures import MIN_SMOOTHED, against, learning_curves
 from lit_transformer.compare.heatmap import heatmap
 from lit_transformer.compare.page import caveat, results_table, run_details, script_json, text, verdict
-from lit_transformer.compare.statistics import COSTS, summarise
+from lit_transformer.compare.statistics import COSTS, ranked, summarise
 from lit_transformer.records.atomic import write_text
 
 MAX_METRICS = 12
 MAP_BUDGET = 1_500_000
 """Bytes of maps, all pairs of settings and all metrics together; the first ones, which matter most, always fit."""
+MAX_CURVES = 128
+"""Runs whose curves are drawn, the best ones: more lines than these tell nothing apart and take seconds to draw."""
 CURVE_POINTS = 30_000
 """Points of one figure of curves, shared among the runs."""
 
@@ -32,8 +34,7 @@ def write_report(comparison: Comparison, path: Path) -> None:
 
 def report_html(comparison: Comparison) -> str:
     """The report as one HTML document."""
-    curves = read_curves(comparison.directory, comparison.runs)
-    data = {"maps": maps(comparison), "scatter": _scatter(comparison), "curves": _curves(comparison, curves)}
+    data = {"maps": maps(comparison), "scatter": _scatter(comparison), "curves": _curves(comparison)}
     assets = files("lit_transformer.compare") / "assets"
     page = Template((assets / "report.html").read_text(encoding="utf-8"))
     return page.substitute(
@@ -43,6 +44,7 @@ def report_html(comparison: Comparison) -> str:
         metric=text(comparison.metric),
         table=results_table(comparison),
         caveat=text(caveat(comparison)),
+        curve_hint=text(_curve_hint(comparison)),
         runs=run_details(comparison, comparison.directory),
         count=len(comparison.runs),
         style=(assets / "report.css").read_text(encoding="utf-8"),
@@ -96,13 +98,21 @@ def _scatter(comparison: Comparison) -> list[dict[str, object]]:
     ]
 
 
-def _curves(comparison: Comparison, curves: pd.DataFrame) -> list[dict[str, object]]:
+def _curves(comparison: Comparison) -> list[dict[str, object]]:
     """The metric's curve in training, then in validation; only those that were measured."""
+    best = ranked(summarise(comparison.runs, ["run"], comparison.metric), comparison.goal)["run"][:MAX_CURVES]
+    runs = comparison.runs[comparison.runs["run"].isin(best)]
+    curves = read_curves(comparison.directory, runs)
     split, _, name = comparison.metric.rpartition("/")
     wanted = dict.fromkeys([f"train/{name}", f"val/{name}", comparison.metric]) if split else [comparison.metric]
-    measured = [metric for metric in wanted if (curves["metric"] == metric).any()]
-    points = max(40, min(MAX_POINTS, CURVE_POINTS // max(1, len(comparison.runs))))
+    measured = [metric for metric in wanted if (curves["metric"] == metric).any()][:2]
+    points = max(40, min(MAX_POINTS, CURVE_POINTS // max(1, len(runs))))
     return [
         plain_figure(learning_curves(curves, comparison.runs, metric=metric, looks=comparison.looks, max_points=points))
         for metric in measured
     ]
+
+
+def _curve_hint(comparison: Comparison) -> str:
+    some = f" The {MAX_CURVES} best runs are drawn." if len(comparison.runs) > MAX_CURVES else ""
+    return f"Raw values are drawn faint; a curve with fewer than {MIN_SMOOTHED} points is drawn as it is.{some}"

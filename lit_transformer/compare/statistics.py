@@ -1,13 +1,14 @@
 """Mean and standard deviation over seeds, and cells in order of merit."""
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lit_transformer.compare.comparison import Comparison
-from lit_transformer.compare.plain import label
+from lit_transformer.compare.plain import label, number
 from lit_transformer.compare.plan import Goal
 
 COSTS = ("parameters", "flops_per_token", "flops", "tokens_per_second", "seconds", "peak_memory_bytes")
@@ -15,13 +16,24 @@ PROVISIONAL = ("running", "stopped", "pruned")
 """Runs whose numbers stand in where a cell has no complete run; a failed or diverged run never gives a number."""
 WORST_FIRST = ("running", "damaged", "failed", "diverged", "stopped", "pruned", "missing", "impossible", "complete")
 
+Row = Mapping[str, Any]
+"""A row of a table as a dict: reading one out of a DataFrame costs a hundred times as much."""
 
-def mean_sd(values: Sequence[float]) -> tuple[float, float, int]:
+
+def mean_sd(values: Iterable[float]) -> tuple[float, float, int]:
     """Mean, sample standard deviation (n - 1; NaN for fewer than two) and count of the finite values."""
-    finite = np.array([value for value in values if np.isfinite(value)], dtype=float)
-    if not finite.size:
-        return float("nan"), float("nan"), 0
-    return float(finite.mean()), float(finite.std(ddof=1)) if finite.size > 1 else float("nan"), finite.size
+    finite = [value for value in values if math.isfinite(value)]
+    n = len(finite)
+    if not n:
+        return math.nan, math.nan, 0
+    mean = math.fsum(finite) / n
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1)) if n > 1 else math.nan, n
+
+
+def rows_of(frame: pd.DataFrame) -> list[Row]:
+    """The rows of a table in order."""
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
+    return [{name: values[index] for name, values in columns.items()} for index in range(len(frame))]
 
 
 def summarise(runs: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFrame:
@@ -31,50 +43,55 @@ def summarise(runs: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFram
     is complete; sd is NaN where n < 2), the mean of each cost, `status` (`complete` where any run is), `count` of runs,
     `detail` (what is not complete, in words).
     """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    keys = [[label(value) for value in runs[key]] for key in by]
-    for index in range(len(runs)):
-        groups.setdefault(tuple(column[index] for column in keys), []).append(index)
-    rows = [_summary(runs.iloc[indices], by, metric) for indices in groups.values()]
+    wanted = dict.fromkeys([*by, metric, *COSTS, "status", "problem", "error"])
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows_of(runs[[name for name in wanted if name in runs.columns]]):
+        groups.setdefault(tuple(label(row[key]) for key in by), []).append(row)
+    rows = [_summary(group, by, metric) for group in groups.values()]
     columns = [*by, "mean", "sd", "n", *COSTS, "status", "count", "detail"]
-    return pd.DataFrame({name: [row[name] for row in rows] for name in columns})
+    data = {name: pd.Series([row[name] for row in rows], dtype=object).infer_objects() for name in columns}
+    return pd.DataFrame(data)
 
 
-def _summary(group: pd.DataFrame, by: Sequence[str], metric: str) -> dict[str, object]:
-    counts = Counter(str(status) for status in group["status"])
-    counted = group[group["status"] == "complete"]
-    if counted.empty:
-        counted = group[group["status"].isin(PROVISIONAL)]
-    measured = counted[metric].astype("float64") if metric in group.columns else pd.Series(dtype="float64")
-    mean, sd, n = mean_sd(measured.tolist())
+def _summary(group: list[Row], by: Sequence[str], metric: str) -> Row:
+    counts = Counter(str(row["status"]) for row in group)
+    counted = [row for row in group if row["status"] == "complete"]
+    counted = counted or [row for row in group if row["status"] in PROVISIONAL]
+    mean, sd, n = mean_sd(number(row.get(metric)) for row in counted)
     status = "complete" if "complete" in counts else next((s for s in WORST_FIRST if s in counts), min(counts))
-    row: dict[str, object] = {key: group[key].iloc[0] for key in by}
-    row |= {"mean": mean, "sd": sd, "n": n, "status": status, "count": len(group), "detail": _detail(group, counts)}
-    for cost in COSTS:
-        row[cost] = mean_sd(group[cost].astype("float64").tolist())[0]
-    return row
+    costs = {cost: mean_sd(number(row[cost]) for row in group)[0] for cost in COSTS}
+    return {
+        **{key: group[0][key] for key in by},
+        **costs,
+        "mean": mean,
+        "sd": sd,
+        "n": n,
+        "status": status,
+        "count": len(group),
+        "detail": _detail(group, counts),
+    }
 
 
-def _detail(group: pd.DataFrame, counts: Counter[str]) -> str:
+def _detail(group: list[Row], counts: Counter[str]) -> str:
     """What is not complete in a cell: the count of each status where there are several runs, then the reasons."""
-    texts = dict.fromkeys(str(text) for name in ("problem", "error") for text in group[name] if isinstance(text, str))
-    states = ", ".join(f"{count} {status}" for status, count in counts.items()) if len(group) > 1 else ""
-    return "; ".join([states, *texts] if states and len(counts) > 1 else list(texts))
+    texts = dict.fromkeys(row[name] for name in ("problem", "error") for row in group if isinstance(row[name], str))
+    states = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return "; ".join([states, *texts] if len(counts) > 1 else texts)
+
+
+def merit(row: Row, goal: Goal) -> tuple[int, float, int]:
+    """Sort key, best first: complete cells by their mean, then those with a provisional number, then the rest."""
+    mean = number(row["mean"])
+    status = WORST_FIRST.index(row["status"]) if row["status"] in WORST_FIRST else len(WORST_FIRST)
+    if math.isnan(mean):
+        return 2, 0.0, status
+    return 0 if row["status"] == "complete" else 1, mean if goal == "minimize" else -mean, status
 
 
 def ranked(cells: pd.DataFrame, goal: Goal) -> pd.DataFrame:
-    """Cells best first: complete ones by their mean, then those with a provisional number, then the rest."""
-    sign = 1.0 if goal == "minimize" else -1.0
-    mean = cells["mean"].astype("float64")
-    merit = pd.DataFrame(
-        {
-            "class": np.where(mean.isna(), 2, np.where(cells["status"] == "complete", 0, 1)),
-            "merit": sign * mean,
-            "status": [WORST_FIRST.index(s) if s in WORST_FIRST else len(WORST_FIRST) for s in cells["status"]],
-        },
-        index=cells.index,
-    )
-    return cells.loc[merit.sort_values(["class", "merit", "status"], kind="stable").index].reset_index(drop=True)
+    """Cells best first, by `merit`."""
+    keys = [merit(row, goal) for row in rows_of(cells[["mean", "status"]])]
+    return cells.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
 
 
 def ranked_cells(comparison: Comparison, metric: str | None = None) -> pd.DataFrame:
@@ -85,7 +102,6 @@ def ranked_cells(comparison: Comparison, metric: str | None = None) -> pd.DataFr
 
 def best_cell(cells: pd.DataFrame, goal: Goal) -> int | None:
     """The position of the best complete cell; None where no complete cell has a number."""
-    mean = cells["mean"].astype("float64").where(cells["status"] == "complete")
-    if not mean.notna().any():
-        return None
-    return int(np.nanargmin(mean) if goal == "minimize" else np.nanargmax(mean))
+    keys = [merit(row, goal) for row in rows_of(cells[["mean", "status"]])]
+    best = min(range(len(keys)), key=keys.__getitem__, default=None)
+    return best if best is not None and keys[best][0] == 0 else None

@@ -11,6 +11,7 @@ from plotly.colors import sample_colorscale
 
 from lit_transformer.compare.comparison import values_of
 from lit_transformer.compare.plain import label, printable
+from lit_transformer.compare.statistics import Row
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito's palette without black and yellow, which vanish on a dark and on a light page."""
@@ -69,16 +70,16 @@ class Looks:
     colours: dict[str, str]
     ranks: dict[str, int]
 
-    def colour(self, row: "pd.Series[object]") -> str:
+    def colour(self, row: Row) -> str:
         return self.colours[label(row[self.keys[0]])]
 
-    def rank(self, row: "pd.Series[object]") -> int:
+    def rank(self, row: Row) -> int:
         return self.ranks[label(row[self.keys[1]])] if self.ranks else 0
 
-    def dash(self, row: "pd.Series[object]") -> str:
+    def dash(self, row: Row) -> str:
         return DASHES[self.rank(row)] if len(self.ranks) <= len(DASHES) else DASHES[0]
 
-    def symbol(self, row: "pd.Series[object]") -> str:
+    def symbol(self, row: Row) -> str:
         return SYMBOLS[self.rank(row)] if len(self.ranks) <= len(SYMBOLS) else SYMBOLS[0]
 
 

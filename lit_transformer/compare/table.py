@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.plain import label, printable
-from lit_transformer.compare.statistics import ranked_cells
+from lit_transformer.compare.statistics import Row, ranked_cells, rows_of
 from lit_transformer.compare.style import mean_text, short, si
 from lit_transformer.records.atomic import finite
 
@@ -36,12 +36,12 @@ def terminal_table(comparison: Comparison) -> Table:
     for name in (head, *(["seeds"] if seeds else []), "parameters", "FLOPs", "tokens/s"):
         table.add_column(Text(printable(name)), justify="right", no_wrap=True)
     table.add_column("status", overflow="fold", max_width=48)
-    for index in range(len(cells)):
-        table.add_row(*_cells_of(cells.iloc[index], settings, comparison.metric, seeds))
+    for row in rows_of(cells):
+        table.add_row(*_cells_of(row, settings, comparison.metric, seeds))
     return table
 
 
-def _cells_of(row: "pd.Series[object]", settings: list[str], metric: str, seeds: bool) -> list[Text]:
+def _cells_of(row: Row, settings: list[str], metric: str, seeds: bool) -> list[Text]:
     status, detail = str(row["status"]), printable(str(row["detail"]))
     state = Text(status, style=STATUS_STYLES.get(status, ""))
     state.append(f": {detail[:160]}" if detail else "", style="")
@@ -79,8 +79,7 @@ def json_document(comparison: Comparison) -> str:
 
 def records(frame: pd.DataFrame) -> list[dict[str, object]]:
     """Rows as plain dicts that JSON takes: None for every absent or non-finite value."""
-    columns = {str(name): [_json_value(value) for value in frame[name].tolist()] for name in frame.columns}
-    return [{name: values[index] for name, values in columns.items()} for index in range(len(frame))]
+    return [{name: _json_value(value) for name, value in row.items()} for row in rows_of(frame)]
 
 
 def _json_value(value: object) -> object:

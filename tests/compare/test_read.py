@@ -92,8 +92,9 @@ def test_strange_values_in_a_result_become_nan(tmp_path: Path, run_writer: Calla
 def test_names_in_chinese_hostile_keys_and_a_config_that_holds_itself(
     tmp_path: Path, run_writer: Callable[..., RunFolder], hostile: str
 ) -> None:
-    run = run_writer(tmp_path / "实验" / "运行", status="complete", **{hostile: {"键": ["值", 1]}, "status": "mine"})
-    run.config_file.write_text(run.config_file.read_text() + "loop: &a\n  again: *a\n", encoding="utf-8")
+    run = run_writer(tmp_path / "实验" / "运行", **{hostile: {"键": ["值", 1]}})
+    added = "status: mine\nloop: &a\n  again: *a\n"
+    run.config_file.write_text(run.config_file.read_text(encoding="utf-8") + added, encoding="utf-8")
     one = read_runs(tmp_path).iloc[0]
     assert one["run"] == "实验/运行" and one[f"{hostile}.键"] == '["值", 1]'
     assert one["status"] == "complete"  # a setting never takes the place of a run's own column
@@ -135,7 +136,7 @@ def test_missing_folder_names_the_nearest(nine: Path) -> None:
 
 
 def test_folder_without_a_run_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no run here or below.*lit-transformer fit"):
+    with pytest.raises(UserError, match=r"no run here or below.*lit-transformer fit"):
         read_runs(tmp_path)
 
 

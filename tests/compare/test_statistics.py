@@ -54,8 +54,12 @@ def test_failed_and_diverged_runs_give_no_number() -> None:
 @pytest.mark.parametrize(("goal", "order"), [("minimize", [2, 1, 3, 4, 5]), ("maximize", [1, 2, 3, 4, 5])])
 def test_order_is_complete_then_provisional_then_the_rest(goal: str, order: list[int]) -> None:
     runs = frame(
-        (5, "impossible", math.nan), (3, "running", 0.1), (1, "complete", 3.0), (4, "failed", math.nan), (2, "complete", 2.0)
-    )  # fmt: skip
+        (5, "impossible", math.nan),
+        (3, "running", 0.1),
+        (1, "complete", 3.0),
+        (4, "failed", math.nan),
+        (2, "complete", 2.0),
+    )
     cells = ranked(summarise(runs, ["heads"], "val/loss"), goal)  # type: ignore[arg-type]
     assert cells["heads"].tolist() == order
     assert best_cell(cells, goal) == 0  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import lit_transformer.compare.report as report
+from lit_transformer.compare import report
 from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.statistics import ranked_cells
 from lit_transformer.compare.verb import compare
