@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lit_transformer.config.errors import UserError
@@ -171,16 +171,36 @@ def test_lightning_overfits_the_same_batches_in_order(prepare: Prepare) -> None:
     assert trainer.global_step == 2 * data.steps_per_epoch
 
 
-@pytest.mark.parametrize("loader_workers", [0, 2])
-@pytest.mark.parametrize("steps", [3, 38, 39, 76, 79])  # inside, at the end and at the start of an epoch of 38
+class SaveAt(Callback):
+    """Saves a checkpoint right after an optimizer step, as a killed run leaves one."""
+
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: Trainer, *arguments: object) -> None:
+        if trainer.global_step == self.step and not self.path.exists():
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize(("steps", "loader_workers"), [(3, 0), (38, 0), (39, 0), (76, 0), (38, 2), (41, 2)])
 def test_lightning_continues_exactly(steps: int, loader_workers: int, prepare: Prepare, tmp_path: Path) -> None:
+    """Inside, at the end and at the start of an epoch of 38 steps."""
     made = prepare(loader_workers=loader_workers, trainer={"accumulate": 2})
-    options = {"limit_val_batches": 0, "accumulate_grad_batches": 2, "max_epochs": -1}
+    options = {"limit_val_batches": 0, "accumulate_grad_batches": 2, "max_epochs": -1, "max_steps": 90}
     assert module(made).steps_per_epoch == 38
+    whole, resumed = Recorder(), Recorder()
+    fit(whole, module(made), callbacks=[SaveAt(steps, tmp_path / "last.ckpt")], **options)
+    fit(resumed, module(made), str(tmp_path / "last.ckpt"), **options)
+    assert resumed.trained == whole.trained[2 * steps :]
+
+
+@pytest.mark.parametrize("steps", [3, 38, 39, 76])
+def test_lightning_extends_a_finished_run_exactly(steps: int, prepare: Prepare, tmp_path: Path) -> None:
+    made = prepare()
+    options = {"limit_val_batches": 0, "max_epochs": -1}
     whole, first, second = Recorder(), Recorder(), Recorder()
     fit(whole, module(made), max_steps=90, **options)
-    trainer = fit(first, module(made), max_steps=steps, **options)
-    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    fit(first, module(made), max_steps=steps, **options).save_checkpoint(tmp_path / "last.ckpt")
     fit(second, module(made), str(tmp_path / "last.ckpt"), max_steps=90, **options)
     assert first.trained + second.trained == whole.trained
 
