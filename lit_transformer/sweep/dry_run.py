@@ -112,5 +112,5 @@ def _footer(dry: DryRun) -> str:
     basis = "measured by its finished cells" if dry.measured else "a matrix product's speed at a usual efficiency"
     return (
         f"{len(dry.plan.valid())} cells, {slots.workers} workers, {slots.devices} x {slots.threads} threads a trial: "
-        f"about {duration(dry.seconds)} ({dry.flops_per_second / 1e9:.1f} GFLOP/s a rank, {basis}). Nothing was trained."
+        f"about {duration(dry.seconds)} ({dry.flops_per_second / 1e9:.1f} GFLOP/s a rank, {basis}); nothing was trained"
     )

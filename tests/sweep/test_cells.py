@@ -1,0 +1,93 @@
+"""Cells: loaded and checked before the first trial."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lit_transformer.config.errors import ConfigError, UserError
+from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
+from lit_transformer.sweep.file import read_sweep
+
+WriteSweep = Callable[..., Path]
+
+
+def cells_of(path: Path, *overrides: str, seeds: int | None = None) -> list[Cell]:
+    return build_cells(read_sweep(path), overrides, seeds)
+
+
+def test_a_cell_is_its_experiment_its_values_and_the_overrides(write_sweep: WriteSweep) -> None:
+    path = write_sweep("model.d_model: {value: 8}", "model.num_heads: {values: [1, 2]}")
+    first, second = cells_of(path, "optimizer.lr=0.5")
+    assert (first.name, second.name) == ("num_heads=1", "num_heads=2")
+    model, optimizer = second.config["model"], second.config["optimizer"]
+    assert (model["num_heads"], model["d_model"], optimizer["lr"]) == (2, 8, 0.5)  # type: ignore[index]
+    assert second.origins["model.num_heads"].endswith("sweep.yaml:7")
+    assert second.origins["optimizer.lr"] == "command line"
+    assert second.origins["model.num_layers"].endswith("tiny.yaml:3")
+    assert swept_keys(read_sweep(path)) == ["model.num_heads"]
+
+
+def test_seeds_replicate_every_cell(write_sweep: WriteSweep) -> None:
+    path = write_sweep("model.num_heads: {values: [1, 2]}", "seed: {value: 7}")
+    names = [cell.name for cell in cells_of(path, seeds=3)]
+    assert names == [f"num_heads={heads},seed={seed}" for heads in (1, 2) for seed in (0, 1, 2)]
+    assert [cell.config["seed"] for cell in cells_of(path, seeds=3)] == [0, 1, 2] * 2
+    with pytest.raises(UserError, match="--seeds 0"):
+        cells_of(path, seeds=0)
+
+
+def test_an_impossible_cell_is_kept_with_its_reason_and_hides_no_other(write_sweep: WriteSweep) -> None:
+    cells = cells_of(write_sweep("model.num_heads: {values: [1, 3, 2]}"))
+    assert [cell.problem is None for cell in cells] == [True, False, True]
+    assert "3" in str(cells[1].problem)
+    assert "16" in str(cells[1].problem)
+    assert cells[1].config == {}
+
+
+def test_the_experiment_may_be_swept(write_sweep: WriteSweep, experiment: Path) -> None:
+    other = experiment.with_name("other.yaml")
+    other.write_text(experiment.read_text().replace("d_model: 16", "d_model: 32"))
+    path = write_sweep("seed: {value: 0}")
+    path.write_text(path.read_text().replace(f"{{value: {experiment}}}", f"{{values: [{experiment}, {other}]}}"))
+    cells = cells_of(path)
+    assert [cell.config["model"]["d_model"] for cell in cells] == [16, 32]  # type: ignore[index]
+    assert [cell.config["experiment"] for cell in cells] == ["tiny", "other"]
+    assert len({cell.name for cell in cells}) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "overrides", "words"),
+    [
+        ("n_heads: {values: [1, 2]}", [], ["n_heads", "sweep.yaml:6", "did you mean model.num_heads"]),
+        ("model.num_head: {value: 1}", [], ["model.num_head", "did you mean model.num_heads"]),
+        ("model.num_heads: {values: [1, two]}", [], ["model.num_heads", "'two'", "integer"]),
+        ("seed: {values: [0, 1]}", ["seed=3"], ["seed=3, which the sweep varies", "sweep.yaml:6"]),
+        ("seed: {values: [0, 1]}", ["lr=3"], ["lr", "command line", "did you mean optimizer.lr"]),
+        ("seed: {values: [0, 1]}", ["optimizer.lr=fast"], ["optimizer.lr", "'fast'", "command line"]),
+        ("seed: {values: [0, 1]}", ["experiment=gpt_tyni"], ["gpt_tyni", "did you mean gpt_tiny"]),
+        ("seed: {values: [0, 1]}", ["optimizer.lr"], ["optimizer.lr", "key=value"]),
+    ],
+)
+def test_mistakes(write_sweep: WriteSweep, parameter: str, overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        cells_of(write_sweep(parameter), *overrides)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_metric_that_the_task_never_logs(write_sweep: WriteSweep) -> None:
+    path = write_sweep("seed: {values: [0, 1]}")
+    path.write_text(path.read_text().replace("val/loss", "val/bleu"))
+    with pytest.raises(ConfigError) as error:
+        cells_of(path)
+    for word in ("metric.name", "sweep.yaml:3", "val/bleu", "language_model never logs", "val/loss"):
+        assert word in str(error.value)
+
+
+def test_all_mistakes_at_once(write_sweep: WriteSweep) -> None:
+    path = write_sweep("n_heads: {values: [1, 2]}", "seed: {values: [x]}")
+    path.write_text(path.read_text().replace("val/loss", "loss"))
+    with pytest.raises(ConfigError) as error:
+        cells_of(path, "batch=3")
+    assert {problem.key for problem in error.value.problems} == {"n_heads", "seed", "batch", "metric.name"}
