@@ -50,8 +50,8 @@ class Comparison:
 
     @property
     def averaged(self) -> bool:
-        """Whether a cell's number is a mean over seeds."""
-        return SEED in self.swept and "run" not in self.cell_keys
+        """Whether a cell's number is a mean over several seeds."""
+        return SEED in self.swept and "run" not in self.cell_keys and self.runs[SEED].nunique() > 1
 
     @property
     def looks(self) -> list[str]:

@@ -59,7 +59,7 @@ def caveat(comparison: Comparison) -> str:
         return (
             f"Mean ± standard deviation over {count} seeds; cells closer than that may change places with other seeds."
         )
-    if SEED in comparison.swept:
+    if len(values_of(comparison.runs, SEED) if SEED in comparison.runs else []) > 1:
         return "Each run stands for itself: no ranking between close runs is claimed."
     return "One seed: no ranking between close cells is claimed, since another seed may reorder them."
 

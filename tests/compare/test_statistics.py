@@ -1,6 +1,8 @@
 """Statistics against hand-worked numbers and numpy."""
 
+import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 
 from lit_transformer.compare.comparison import default_axes, goal_of, read_comparison, values_of
+from lit_transformer.compare.page import caveat
 from lit_transformer.compare.statistics import best_cell, mean_sd, ranked, ranked_cells, summarise
 
 
@@ -80,6 +83,14 @@ def test_repeated_points_are_no_seeds(tmp_path: Path, seeded: Path) -> None:
     comparison = read_comparison(tmp_path)
     assert not comparison.averaged and (ranked_cells(comparison)["n"] == 1).all()
     assert len(ranked_cells(comparison)) == 8
+
+
+def test_seed_swept_over_one_value_is_one_seed(tmp_path: Path, sweep_writer: Callable[..., Path]) -> None:
+    plan = json.loads((sweep_writer(tmp_path / "s", [1, 2], [1], [0]) / "plan.json").read_text())
+    plan["swept"].append("seed")
+    (tmp_path / "s" / "plan.json").write_text(json.dumps(plan))
+    comparison = read_comparison(tmp_path / "s")
+    assert not comparison.averaged and caveat(comparison).startswith("One seed")
 
 
 def test_axes_and_goals(nine: Path) -> None:
