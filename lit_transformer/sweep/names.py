@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"[a-z0-9_][a-z0-9_.+-]*")
 
 def canonical(value: object) -> object:
     """`value` with whole floats as integers, however deep: 8.0 and 8 are one value of a grid, as in W&B."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:  # beyond, an integer has many digits
         return int(value)
     if isinstance(value, dict):
         return {str(key): canonical(item) for key, item in value.items()}

@@ -1,10 +1,21 @@
 """A tiny data set, a tiny experiment and sweeps over it."""
 
+import contextlib
+import json
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+import psutil
 import pytest
+
+from lit_transformer.records.run_folder import read_rows
+
+T = TypeVar("T")
 
 EXPERIMENT = """
 task: language_model
@@ -47,3 +58,80 @@ def write_sweep(tmp_path: Path, experiment: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+class Drive:
+    """A driver in a process of its own, and what can be done to it."""
+
+    def __init__(self, folder: Path, log: Path, asked: dict[str, object]) -> None:
+        self.folder = folder
+        self.log = log
+        script = Path(__file__).with_name("drive.py")
+        with log.open("wb") as file:
+            self.process = subprocess.Popen([sys.executable, str(script), json.dumps(asked)], stdout=file, stderr=file)
+
+    def wait(self, seconds: float = 240) -> int:
+        """The exit status."""
+        return self.process.wait(seconds)
+
+    def until(self, condition: Callable[[], T | None], seconds: float = 120) -> T:
+        """What `condition` gives as soon as it gives something, while the driver lives."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = condition()
+            if found:
+                return found
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.01)
+        raise AssertionError(f"nothing after {seconds} s\n{self.log.read_text()}")
+
+    def family(self) -> list[psutil.Process]:
+        """Every process under the driver."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def trials(self, steps: int = 1) -> dict[str, psutil.Process]:
+        """Cell -> the process that holds its run folder's lock and has logged `steps` or more."""
+        found = {}
+        for process in self.family():
+            with contextlib.suppress(psutil.Error):
+                for file in process.open_files():
+                    path = Path(file.path)
+                    if path.name == ".lock" and path.parent.parent == self.folder / "cells":
+                        rows = read_rows(path.parent / "metrics.jsonl")
+                        if rows and (rows[-1]["step"] or 0) >= steps:
+                            found[path.parent.name] = process
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        """The driver's workers."""
+        return [item for item in psutil.Process(self.process.pid).children() if "worker" in " ".join(item.cmdline())]
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Callable[..., Drive]]:
+    """Starts `sweep run` in a process; whatever is left of it at the end is killed."""
+    drives: list[Drive] = []
+
+    def start(sweep: Path | None = None, output: str = "runs", **asked: object) -> Drive:
+        root = Path(output) if Path(output).is_absolute() else tmp_path / output
+        folder = root / "sweeps" / (sweep.stem if sweep else "sweep")
+        what = {"sweep": str(sweep), "output": str(root), **asked} if sweep else {"retry": str(folder)}
+        drives.append(Drive(folder, tmp_path / f"log-{len(drives)}.txt", what))
+        return drives[-1]
+
+    yield start
+    for item in drives:
+        if item.process.poll() is None:
+            item.process.kill()
+            item.process.wait()
+
+
+@pytest.fixture
+def gone() -> Callable[..., list[psutil.Process]]:
+    """Waits for processes to end; gives those that do not."""
+    return _gone
+
+
+def _gone(processes: list[psutil.Process], seconds: float = 10) -> list[psutil.Process]:
+    """Those that still live after so many seconds."""
+    return psutil.wait_procs(processes, timeout=seconds)[1]

@@ -97,7 +97,10 @@ def test_mistakes(tmp_path: Path, text: str, words: list[str]) -> None:
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
-    text = "method: bayes\nfoo: 1\nmetric: {name: 3}\nparameters:\n  seed: {values: []}\n  model: {parameters: {d: {value: 1, q: 2}}}\n"
+    text = (
+        "method: bayes\nfoo: 1\nmetric: {name: 3}\nparameters:\n"
+        "  seed: {values: []}\n  model: {parameters: {d: {value: 1, q: 2}}}\n"
+    )
     with pytest.raises(ConfigError) as error:
         read(tmp_path, text)
     assert {problem.key for problem in error.value.problems} == {

@@ -17,8 +17,8 @@ def test_keys_with_the_same_end_are_written_whole() -> None:
 
 
 def test_values_that_read_alike_have_names_of_their_own() -> None:
-    values = [1, "1", True, "true", None, "null", 1.5, "1.5", "a b", "a-b", "A", "a", [1, 2], [12], "", "x" * 300, "x" * 301,
-              {"a": 1}, "experiments/gpt_tiny.yaml", "../up", "a,b=c", "é", 10**30, 1e-30]  # fmt: skip
+    values = [1, "1", True, "true", None, "null", 1.5, "1.5", "a b", "a-b", "A", "a", [1, 2], [12], "", "x" * 300,
+              "x" * 301, {"a": 1}, "experiments/gpt_tiny.yaml", "../up", "a,b=c", "é", 10**30, 1e-30]  # fmt: skip
     names = [cell_name({"key": value}) for value in values]
     assert len({name.lower() for name in names}) == len(values)
     for name in names:

@@ -1,0 +1,29 @@
+"""Run as a process: `sweep run` (or retry) without the shell's parser. Arguments: JSON of what the function takes."""
+
+import json
+import sys
+from pathlib import Path
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.sweep.run import sweep_retry, sweep_run
+
+
+def main(asked: dict[str, object]) -> int:
+    try:
+        if "retry" in asked:
+            status, _ = sweep_retry(Path(str(asked["retry"])), workers=1)
+        else:
+            overrides = asked.get("overrides", [])
+            assert isinstance(overrides, list)
+            workers = int(str(asked.get("workers", 1)))
+            output = Path(str(asked["output"]))
+            status, _ = sweep_run(str(asked["sweep"]), overrides=overrides, workers=workers, output=output)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    assert "torch" not in sys.modules
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,167 @@
+"""Real sweeps with real kills: no orphan, no second writer, every cell complete exactly once, the same numbers."""
+
+import contextlib
+import json
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.ledger import read_claims
+from lit_transformer.sweep.status import sweep_status
+
+pytestmark = pytest.mark.timeout(600)
+LONGER = ["trainer.max_steps=200", "trainer.val_every=100", "tracking.wandb=offline", "trainer.threads=1"]
+"""Trials that last long enough to be killed in the middle."""
+
+
+def test_a_killed_and_stopped_sweep_ends_as_the_undisturbed_one(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any], gone: Callable[..., list[psutil.Process]]
+) -> None:
+    sweep = write_sweep("model.num_heads: {values: [1, 2]}", "model.num_layers: {values: [1, 2]}")
+
+    calm = drive(sweep, "calm", overrides=LONGER)
+    calm.until(calm.trials)
+    second = drive(sweep, "calm", overrides=LONGER)
+    assert second.wait() == 2
+    assert f"process {calm.process.pid}" in second.log.read_text()
+    assert calm.wait() == 0, calm.log.read_text()
+
+    run = drive(sweep, "chaos", workers=2, overrides=LONGER)
+    cell, trial = next(iter(run.until(lambda: run.trials(steps=20)).items()))
+    trial.kill()
+    run.until(lambda: f"{cell}: its process was killed" in run.log.read_text())
+    run.until(lambda: run.trials(steps=20))
+    worker = run.workers()[0]
+    under = worker.children(recursive=True)
+    worker.kill()
+    assert gone(under) == []
+    run.until(lambda: "a worker died" in run.log.read_text())
+    run.until(lambda: run.trials(steps=20))
+    family = run.family()
+    run.process.kill()  # the driver's pid alone
+    assert gone(family) == []
+
+    run = drive(sweep, "chaos", overrides=LONGER)
+    run.until(lambda: run.trials(steps=20))
+    family = run.family()
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+    assert "the same command continues: lit-transformer sweep run" in run.log.read_text()
+    assert gone(family) == []
+    assert sweep_status(run.folder).exit_status == 1
+
+    run = drive(sweep, "chaos", overrides=LONGER)
+    assert run.wait() == 0, run.log.read_text()
+    assert_complete_once(run.folder)
+    assert_same_numbers(calm.folder, run.folder)
+
+
+def assert_complete_once(folder: Path) -> None:
+    """Every cell is complete, by one attempt, and its log is one run's."""
+    for name, known in read_claims(folder / "claims").items():
+        assert Counter(known.ends.values())["complete"] == 1, (name, known)
+        assert known.end == "complete"
+        rows = SweepFolder(folder).cell(name).read_metrics()
+        steps = [row["step"] for row in rows]
+        assert steps == sorted(set(steps))  # type: ignore[type-var]
+    status = sweep_status(folder)
+    assert status.exit_status == 0
+    assert all(view.state == "complete" for view in status.views)
+
+
+def assert_same_numbers(one: Path, other: Path) -> None:
+    """Two sweeps' logs agree byte for byte."""
+    names = sorted(path.name for path in (one / "cells").iterdir())
+    assert names == sorted(path.name for path in (other / "cells").iterdir())
+    for name in names:
+        logs = [(folder / "cells" / name / "metrics.jsonl").read_bytes() for folder in (one, other)]
+        assert logs[0] == logs[1]
+        assert len(logs[0]) > 500
+
+
+def test_failing_diverging_and_impossible_cells_hide_no_others(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any]
+) -> None:
+    sweep = write_sweep("model.num_heads: {values: [1, 3]}", "optimizer.lr: {values: [0.01, 1.0e+30, 0.02]}")
+    overrides = ["trainer.max_steps=100", "trainer.gradient_clip=null", "optimizer.name=sgd", "optimizer.momentum=0"]
+    run = drive(sweep, overrides=overrides)
+    run.until(run.trials).popitem()[1].send_signal(signal.SIGABRT)
+    assert run.wait() == 1
+    views = {view.cell: view for view in sweep_status(run.folder).views}
+    states = {name: view.state for name, view in views.items()}
+    assert states == {
+        "num_heads=1,lr=0.01": "failed",
+        "num_heads=1,lr=1e+30": "diverged",
+        "num_heads=1,lr=0.02": "complete",
+        **{f"num_heads=3,lr={lr}": "impossible" for lr in ("0.01", "1e+30", "0.02")},
+    }
+    assert "SIGABRT" in str(views["num_heads=1,lr=0.01"].reason)
+    assert "num_heads 3" in str(views["num_heads=3,lr=0.01"].reason)
+    log = run.log.read_text()
+    assert "1 of 3 cells done, 1 diverged, 1 failed, 3 impossible" in log
+    assert sorted(path.name for path in (run.folder / "cells").iterdir()) == sorted(
+        name for name in states if states[name] != "impossible"
+    )
+
+    retried = drive(None)
+    assert retried.wait() == 1
+    attempts = {view.cell: (view.state, view.attempts) for view in sweep_status(run.folder).views}
+    assert attempts["num_heads=1,lr=0.01"] == ("complete", 2)
+    assert attempts["num_heads=1,lr=1e+30"] == ("diverged", 2)
+    assert attempts["num_heads=1,lr=0.02"] == ("complete", 1)
+    json.dumps(sweep_status(run.folder).to_json())
+
+    sweep.write_text(sweep.read_text().replace("0.02", "0.03"))
+    other = drive(sweep, overrides=[*overrides[:-1], "optimizer.momentum=0.5"])
+    assert other.wait() == 2
+    for words in ("another sweep", "optimizer.momentum: 0.0 -> 0.5 in", "lr=0.03", "--name"):
+        assert words in other.log.read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def fill(filler: Path) -> None:
+    """Write until the disk is full."""
+    with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_stops_the_sweep_and_loses_nothing(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any], small_disk: Path
+) -> None:
+    sweep = write_sweep("seed: {values: [0, 1]}")
+    run = drive(sweep, str(small_disk), overrides=["trainer.max_steps=200", "trainer.val_every=100"])
+    run.until(run.trials)
+    filler = small_disk / "filler"
+    fill(filler)
+    assert run.wait() == 1, run.log.read_text()
+    assert "The disk is full" in run.log.read_text()
+    assert "Traceback" not in run.log.read_text()
+    fill(filler)
+    full = drive(sweep, str(small_disk), overrides=["trainer.max_steps=200", "trainer.val_every=100"])
+    assert full.wait() == 2
+    assert "The disk is full" in full.log.read_text()
+    filler.unlink()
+    again = drive(sweep, str(small_disk), overrides=["trainer.max_steps=200", "trainer.val_every=100"])
+    assert again.wait() == 0, again.log.read_text()
+    assert_complete_once(again.folder)
