@@ -1,0 +1,38 @@
+"""The dry run: real sizes, impossible cells with their reason, nothing trained."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+
+
+def test_a_dry_run_prints_every_cell_and_trains_nothing(
+    write_sweep: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = write_sweep("model.num_heads: {values: [1, 3]}", "model.num_layers: {values: [1, 2]}")
+    dry = sweep_dry_run(str(sweep), overrides=["optimizer.lr=0.1"], workers=2, output=tmp_path / "runs")
+    characters = len(set("the quick brown fox jumps over the lazy dog and sleeps. "))
+    parameters = {name: item["parameters"] for name, item in dry.sizes.items()}
+    assert set(parameters) == {"num_heads=1,num_layers=1", "num_heads=1,num_layers=2"}
+    vocabulary = [dict(cell.config)["model"]["vocab_size"] for cell in dry.plan.valid()]  # type: ignore[index]
+    assert all(characters <= size <= characters + 8 for size in vocabulary)  # and the special tokens
+    block = 12 * 16**2 + 13 * 16
+    assert parameters["num_heads=1,num_layers=2"] - parameters["num_heads=1,num_layers=1"] == block
+    assert dry.seconds > 0
+    assert not (tmp_path / "runs").exists()
+    print_dry_run(dry)
+    out = capsys.readouterr().out
+    assert "impossible  num_heads=3,num_layers=1: model.num_heads" in out
+    assert f"{parameters['num_heads=1,num_layers=1']:,.0f}" in out
+    assert [cell["problem"] is None for cell in dry.to_json()["cells"]] == [True, True, False, False]  # type: ignore[index, attr-defined]
+
+
+def test_data_that_cannot_be_prepared_are_the_users(write_sweep: Callable[..., Path], tmp_path: Path) -> None:
+    sweep = write_sweep("seed: {values: [0, 1]}")
+    with pytest.raises(UserError, match=r"nowhere\.txt"):
+        sweep_dry_run(str(sweep), overrides=["data.path=nowhere.txt"], output=tmp_path / "runs")
+    with pytest.raises(UserError, match="No cell of the sweep"):
+        sweep_dry_run(str(write_sweep("model.num_heads: {values: [3, 5]}")), output=tmp_path / "runs")
