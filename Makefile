@@ -56,9 +56,9 @@ ifeq ($(TORCH),installed)
 	@$(BIN)/python -c 'import torch, torchvision' || { \
 	  echo "TORCH=installed needs a torch and torchvision that $(PYTHON) can import." >&2; exit 1; }
 	awk '/^[a-z]/ { keep = !/^((torch|torchvision|triton)==|nvidia-|cuda-)/ } keep' requirements.lock > $(VENV)/requirements.lock
-	export PATH="$$PATH:$(CURDIR)/$(BIN)"; uv pip install --python $(BIN)/python --no-deps --require-hashes -r $(VENV)/requirements.lock
+	export PATH="$$PATH:$(CURDIR)/$(BIN)"; uv pip install --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r $(VENV)/requirements.lock
 else
-	export PATH="$$PATH:$(CURDIR)/$(BIN)"; uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	export PATH="$$PATH:$(CURDIR)/$(BIN)"; uv pip install --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 endif
 	export PATH="$$PATH:$(CURDIR)/$(BIN)"; uv pip install --python $(BIN)/python --no-deps --editable .
 	@touch $@

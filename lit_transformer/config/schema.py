@@ -31,7 +31,7 @@ class GPTConfig(ModelConfig):
     num_heads: int = 6
     """Attention heads in each block; divides d_model."""
     num_kv_heads: int | None = None
-    """Heads of keys and values, divides num_heads: null = num_heads, fewer = grouped-query, 1 = multi-query attention."""
+    """Heads of keys and values, dividing num_heads: null = num_heads, fewer = grouped-query, 1 = multi-query."""
     d_model: int = 384
     """Width of the residual stream."""
     d_ff: int | None = None
@@ -93,7 +93,7 @@ class DataConfig:
     test_fraction: float = 0.1
     """Share held out for testing where test_path is null, after the validation share."""
     max_bytes: int | None = None
-    """Read no more than this many bytes of text in all; null = everything."""
+    """Read no more than this many bytes of each of path, val_path and test_path; null = everything."""
     batch_size: int = 32
     """Sequences in one optimizer step, over all devices and accumulated micro-batches."""
     loader_workers: int = 0
@@ -168,7 +168,7 @@ class TrainerConfig:
     devices: int = 1
     """Ranks on each node: one GPU each, or one process each on a CPU."""
     num_nodes: int = 1
-    """Machines."""
+    """Machines that train together."""
     threads: int | None = None
     """CPU threads of each rank; null = the machine's cores shared among the ranks (and a sweep's workers)."""
     strategy: Literal["auto", "ddp"] = "auto"
@@ -197,7 +197,7 @@ class TrainerConfig:
     overfit_batches: int | float = 0
     """Train on the same few batches (or share of them), unshuffled, and validate on them; 0 = off."""
     profile: bool = False
-    """Write Lightning's profile of the run to profile.txt in the run folder."""
+    """Write Lightning's profile of the run to fit-profile.txt in the run folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

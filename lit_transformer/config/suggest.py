@@ -111,7 +111,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         tails.setdefault(name.rpartition(".")[2], name)
     if last in tails:
         return tails[last]
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.65)
     if close:
         return close[0]
     by_tail = difflib.get_close_matches(last, [*tails, *SYNONYMS], n=3, cutoff=0.7)

@@ -13,6 +13,8 @@ from lit_transformer.records.locks import FileLock, is_locked
 Status = Literal["running", "complete", "failed", "diverged", "pruned", "stopped"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 RESULT_VERSION = 1
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where PyYAML has it: a report over a thousand runs reads as many configs."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class RunFolder:
     def read_config(self) -> dict[str, object]:
         """The frozen config as plain nested dicts; empty where it is missing or damaged."""
         try:
-            value = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+            value = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
         except (OSError, ValueError, yaml.YAMLError):
             return {}
         return value if isinstance(value, dict) else {}
@@ -132,15 +134,8 @@ def find_runs(root: Path) -> list[RunFolder]:
     """Every run at or under `root`, sorted by path; links are not followed, and a run's own folder is not searched."""
     if RunFolder(root).exists():
         return [RunFolder(root)]
-    found = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink()):
-        found += find_runs(folder) if _readable(folder) else []
-    return found
-
-
-def _readable(folder: Path) -> bool:
     try:
-        next(folder.iterdir(), None)
-    except OSError:
-        return False
-    return True
+        folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink())
+    except OSError:  # not ours to read, or gone since its parent was listed
+        return []
+    return [run for folder in folders for run in find_runs(folder)]

@@ -10,15 +10,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import Layer, mapping_layer
-from lit_transformer.config.load import load_experiment
+from lit_transformer.config.load import Loaded, load_experiment
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.processes.hardware import resolved
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.records.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from lit_transformer.training.prepare import Prepared
 
 
 def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path]:
@@ -34,12 +39,7 @@ def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int,
     runner.warm()  # torch and Lightning are imported while the data are prepared
     with shown_progress() as progress:
         prepared = prepare(loaded.config, progress=progress)
-    config, here = resolved(prepared.config)
-    origins = {**loaded.origins, **dict.fromkeys(prepared.derived, "prepare"), **here}
-    run = RunFolder(output / config.experiment / run_id())
-    run.path.mkdir(parents=True)
-    shutil.copyfile(Path(str(prepared.data["folder"])) / "tokenizer.json", run.tokenizer_file)
-    run.freeze(to_plain(config), origins, prepared.data)
+    run, config = freeze(loaded, prepared, output / loaded.config.experiment / run_id())
     print(f"training {config.experiment} in {run.path}", file=sys.stderr)
     with forwarded_signals() as groups:
         group = runner.start(run.path, devices=config.trainer.devices, track=config.tracking.wandb != "off")
@@ -48,6 +48,17 @@ def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int,
         runner.end(run.path)
         runner.close()
     return status, run.path
+
+
+def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolder, ExperimentConfig]:
+    """Make a run's folder with everything that its ranks read, `auto` and null decided for this machine."""
+    config, here = resolved(prepared.config)
+    origins = {**loaded.origins, **dict.fromkeys(prepared.derived, "prepare"), **here}
+    run = RunFolder(folder)
+    run.path.mkdir(parents=True)
+    shutil.copyfile(Path(str(prepared.data["folder"])) / "tokenizer.json", run.tokenizer_file)
+    run.freeze(to_plain(config), origins, prepared.data)
+    return run, config
 
 
 def run_id() -> str:

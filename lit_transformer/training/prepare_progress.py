@@ -13,7 +13,7 @@ from lit_transformer.data.prepare import Progress as Report
 
 @contextmanager
 def shown_progress(delay: float = 1.0) -> Iterator[Report]:
-    """A progress callback: a bar with ETA on a terminal, a line every 10 s elsewhere, nothing before `delay` seconds."""
+    """A progress callback: a bar with ETA on a terminal (after `delay` seconds), a line every 10 s elsewhere."""
     start = shown = time.monotonic()
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("preparing the data", total=None, visible=False)

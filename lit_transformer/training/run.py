@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
@@ -44,6 +45,8 @@ def main(folder: str) -> int:
     try:
         config = from_plain(run.read_config(), str(run.config_file))
         return _train(run, config, rank, stop)
+    except SIGTERMException:  # a signal that came before the first step, while Lightning's handler was on
+        return stop.exit_status
     except Exception as error:
         kind: Status = "diverged" if isinstance(error, Diverged) else "failed"
         known = isinstance(error, UserError | Diverged)
@@ -57,7 +60,8 @@ def main(folder: str) -> int:
 
 def _train(run: RunFolder, config: ExperimentConfig, rank: int, stop: StopOnSignal) -> int:
     warnings.filterwarnings("ignore", module="lightning")  # advice on settings that are ours to choose
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)  # OMP_NUM_THREADS comes too late in a forked child
     world_size = config.trainer.devices * config.trainer.num_nodes

@@ -14,6 +14,9 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         self.received = 0
+        self._register()
+
+    def _register(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
@@ -26,6 +29,10 @@ class StopOnSignal(Callback):
         if self.received:
             os._exit(130 if number == signal.SIGINT else 143)  # the last checkpoint is whole: it came by rename
         self.received = number
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning has put its own handler in front of ours; it broadcasts inside the handler and hangs the ranks.
+        self._register()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int

@@ -1,0 +1,64 @@
+"""What all tests share."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ALLOWED_SKIPS = ("needs the shared data", "needs a GPU")
+"""In CI nothing else may skip: a proof that was not made is a failure."""
+
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.skipped and os.environ.get("CI") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(ALLOWED_SKIPS):
+            report.outcome, report.longrepr = "failed", f"skipped in CI, where it may not: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 12 kB of made-up prose that a small model learns a little of in a few steps."""
+    words = ("head", "layer", "model", "learns", "the", "a", "token", "mask", "of", "from", "attends", "to", "block")
+    pick = random.Random(0)
+    text = "".join(f"{' '.join(pick.choices(words, k=pick.randint(4, 9)))}.\n" for _ in range(400))
+    path = tmp_path_factory.mktemp("text") / "tiny.txt"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(tiny_text: Path) -> list[str]:
+    """Settings over the defaults: a GPT that takes a second to train on `tiny_text`."""
+    return [
+        "model.num_layers=1", "model.num_heads=2", "model.d_model=16", "model.context_length=16", "data.source=text",
+        f"data.path={tiny_text}", "data.tokenizer.kind=characters", "data.batch_size=8", "trainer.max_steps=12",
+        "trainer.val_every=5", "tracking.log_every=4", "schedule.warmup_steps=2", "trainer.threads=1",
+        "trainer.accelerator=cpu",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_experiment(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str]) -> Path:
+    """The same settings as an experiment's file."""
+    path = tmp_path_factory.mktemp("experiments") / "tiny.yaml"
+    path.write_text("".join("{}: {}\n".format(*setting.split("=", 1)) for setting in tiny_settings))
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prepared data of the tests lie in a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIT_TRANSFORMER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+

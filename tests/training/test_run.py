@@ -1,0 +1,179 @@
+"""Whole runs, judged by what they leave in their folders."""
+
+import math
+import signal
+import time
+
+import pytest
+import torch
+
+from lit_transformer.config.registry import metric_names
+from lit_transformer.training.checkpoints import read_checkpoint
+
+
+def weights(path):
+    return read_checkpoint(path)["state_dict"]
+
+
+def test_a_run_leaves_what_the_design_says(train):
+    status, run = train("trainer.max_steps=13")
+    assert status == 0, run.log_file.read_text()
+    rows = run.read_metrics()
+    assert [row["step"] for row in rows] == [4, 5, 8, 10, 12, 13]
+    assert set().union(*rows) == {"step", *metric_names("language_model")}
+    assert {row["step"] for row in rows if "val/loss" in row} == {5, 10, 13}
+    assert [row["step"] for row in run.read_system()] == [4, 8, 12, 13]
+    result = run.read_result()
+    best = min((row for row in rows if "val/loss" in row), key=lambda row: row["val/loss"])
+    assert result["status"] == run.status() == "complete"
+    assert result["metrics"]["val/loss"] == best["val/loss"] and result["best_step"] == best["step"]
+    assert result["last_metrics"]["val/loss"] == rows[-1]["val/loss"]
+    assert result["steps"] == 13 and result["tokens"] == 13 * 8 * 16
+    assert result["flops"] == result["flops_per_token"] * result["tokens"] > 0
+    assert result["parameters"] == sum(p.numel() for name, p in weights(run.last_checkpoint).items())
+    assert run.read_config()["model"]["vocab_size"] == result_vocab(run)
+    assert run.read_origins()["model.vocab_size"] == "prepare"
+    assert rows[0]["train/perplexity"] == pytest.approx(math.exp(rows[0]["train/loss"]))
+    ratio = read_json_bytes_per_token(run)
+    assert rows[-1]["val/bits_per_byte"] == pytest.approx(rows[-1]["val/loss"] / math.log(2) / ratio)
+
+
+def result_vocab(run):
+    return run.read_config() and weights(run.last_checkpoint)["network.token_embedding.weight"].shape[0]
+
+
+def read_json_bytes_per_token(run):
+    from lit_transformer.records.atomic import read_json
+
+    prepared = read_json(run.prepared_file)
+    return prepared["bytes"]["val"] / prepared["tokens"]["val"]
+
+
+def test_the_same_run_twice_is_the_same(train):
+    runs = [train("model.dropout=0.1", name=name)[1] for name in ("a", "b")]
+    assert runs[0].metrics_file.read_bytes() == runs[1].metrics_file.read_bytes()
+    first, second = (weights(run.last_checkpoint) for run in runs)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_one_rank_equals_two_ranks_equals_accumulation(train):
+    """Three epochs, a ragged last batch, validation batches that do not divide, dropout 0."""
+    # 12 kB in blocks of 16 over batches of 96: the last batch of an epoch is short
+    length = ("trainer.max_steps=24", "data.batch_size=96", "trainer.val_every=10")
+    runs = {
+        "one": train(*length, name="one"),
+        "accumulated": train(*length, "trainer.accumulate=2", name="accumulated"),
+        "two": train(*length, devices=2, name="two"),
+    }
+    assert [status for status, _ in runs.values()] == [0, 0, 0], runs["two"][1].log_file.read_text()
+    one = runs["one"][1]
+    for name in ("accumulated", "two"):
+        other = runs[name][1]
+        for ours, theirs in zip(one.read_metrics(), other.read_metrics(), strict=True):
+            assert ours.keys() == theirs.keys()
+            for metric in ours:
+                assert theirs[metric] == pytest.approx(ours[metric], rel=1e-6), (name, ours["step"], metric)
+        mine, its = weights(one.last_checkpoint), weights(other.last_checkpoint)
+        assert max(float((mine[key] - its[key]).abs().max()) for key in mine) < 1e-5
+    accumulated, two = (weights(runs[name][1].last_checkpoint) for name in ("accumulated", "two"))
+    assert all(torch.equal(accumulated[key], two[key]) for key in two)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_as_diverged(train):
+    status, run = train("optimizer.lr=1e30", "trainer.gradient_clip=null", "schedule.warmup_steps=0")
+    assert status == 1
+    assert run.status() == "diverged"
+    assert "step" in run.read_result()["error"] and "optimizer.lr" in run.read_result()["error"]
+    assert run.read_metrics(), "the rows before the end are kept"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_signal_stops_at_a_step_and_saves(runner, new_run, number, status, devices):
+    run = new_run("trainer.max_steps=100000", "trainer.checkpoint_every=100000", f"trainer.devices={devices}")
+    group = runner.start(run.path, devices=devices, log=run.log_file, track=False)
+    wait_for_rows(run)
+    assert run.status() == "running"
+    group.children[0].signal(number)  # one rank alone: the other must stop at the same step
+    assert group.wait() == status, run.log_file.read_text()
+    assert run.status() == "stopped" and not run.result_file.exists()
+    saved = read_checkpoint(run.last_checkpoint)
+    assert saved["global_step"] >= 4 and saved["optimizer_states"]
+
+
+def test_a_killed_run_is_stopped_and_its_rows_are_whole(runner, new_run):
+    run = new_run("trainer.max_steps=100000")
+    group = runner.start(run.path, log=run.log_file, track=False)
+    wait_for_rows(run)
+    group.kill()
+    assert group.poll() == -signal.SIGKILL
+    assert run.status() == "stopped"
+    steps = [row["step"] for row in run.read_metrics()]
+    assert steps == sorted(set(steps))
+
+
+def test_never_two_writers_in_a_folder(runner, new_run):
+    run = new_run("trainer.max_steps=100000")
+    group = runner.start(run.path, log=run.log_file, track=False)
+    wait_for_rows(run)
+    second = runner.start(run.path, log=run.path / "second.txt", track=False)
+    assert second.wait() == 2
+    assert "being trained by another process" in (run.path / "second.txt").read_text()
+    assert group.poll() is None
+    group.kill()
+
+
+def wait_for_rows(run, seconds=60):
+    deadline = time.monotonic() + seconds
+    while len(run.read_metrics()) < 2:
+        assert time.monotonic() < deadline, run.log_file.read_text()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "kept"),
+    [
+        (["trainer.fast_dev_run=true"], 1, {"best.ckpt", "last.ckpt"}),
+        (["trainer.max_steps=null", "trainer.max_epochs=1", "trainer.limit_train_batches=3"], 3, {"best.ckpt", "last.ckpt"}),
+        (["trainer.overfit_batches=1", "trainer.max_steps=6", "trainer.keep=best"], 6, {"best.ckpt"}),
+        (["trainer.early_stopping.patience=1", "trainer.early_stopping.min_delta=100", "trainer.keep=last"], 10,
+         {"last.ckpt"}),
+        (["trainer.max_steps=6", "trainer.precision=bf16-mixed", "trainer.profile=true"], 6, {"best.ckpt", "last.ckpt"}),
+        (["trainer.max_steps=6", "trainer.precision=bf16-true", "optimizer.name=adam"], 6, {"best.ckpt", "last.ckpt"}),
+        (["trainer.max_steps=6", "objective.label_smoothing=0.1", "optimizer.name=sgd", "schedule.name=inverse_sqrt",
+          "trainer.gradient_clip=null", "data.loader_workers=2"], 6, {"best.ckpt", "last.ckpt"}),
+        (["trainer.max_steps=4", "trainer.limit_val_batches=1", "trainer.checkpoint_every=1min"], 4,
+         {"best.ckpt", "last.ckpt"}),
+    ],
+)  # fmt: skip
+def test_the_trainers_options(train, settings, steps, kept):
+    status, run = train(*settings)
+    assert status == 0, run.log_file.read_text()
+    result = run.read_result()
+    assert result["steps"] == steps and math.isfinite(result["metrics"]["val/loss"])
+    assert {path.name for path in (run.path / "checkpoints").iterdir()} == kept
+    assert ("trainer.profile=true" in settings) == (run.path / "fit-profile.txt").exists()
+
+
+def test_max_time_ends_a_run_complete(train):
+    status, run = train("trainer.max_steps=1000000", "trainer.max_time=2s", "trainer.val_every=1000000")
+    assert status == 0 and run.status() == "complete"
+    assert run.read_metrics()[-1]["step"] == run.read_result()["steps"]
+    assert "val/loss" in run.read_metrics()[-1]
+
+
+def test_training_learns_more_than_letter_counts(train):
+    from lit_transformer.records.atomic import read_json
+
+    status, run = train("trainer.max_steps=150", "optimizer.lr=1e-2", "trainer.val_every=50")
+    assert status == 0
+    assert run.read_result()["metrics"]["val/loss"] < read_json(run.prepared_file)["unigram_entropy"]["val"] - 0.5
+
+
+@pytest.mark.slow
+def test_compiled_training_equals_eager(train):
+    eager, compiled = (train(f"trainer.compile={flag}", name=flag)[1] for flag in ("false", "true"))
+    for ours, theirs in zip(eager.read_metrics(), compiled.read_metrics(), strict=True):
+        assert theirs["step"] == ours["step"]
+        for name in ours:
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-4)
