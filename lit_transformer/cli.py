@@ -27,6 +27,7 @@ app.add_typer(sweep_app, name="sweep")
 Experiment = Annotated[str, typer.Argument(help="A name in experiments/, or a path to a YAML file.")]
 Settings = Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...", help=SETTINGS)]
 Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep.")]
+SweepDirectory = Annotated[Path, typer.Argument(help="A sweep's folder, such as runs/sweeps/demo.")]
 Output = Annotated[Path, typer.Option("--output", help="The folder that runs and sweeps are written under.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -40,7 +41,7 @@ def fit(experiment: Experiment, settings: Settings = None, output: Output = Path
     from lit_transformer.config.layers import shell_layer
     from lit_transformer.training.fit import fit as train
 
-    _end_fit(*train(experiment, [shell_layer(settings or [])], output=output))
+    _end_with_folder(*train(experiment, [shell_layer(settings or [])], output=output))
 
 
 @app.command()
@@ -52,11 +53,11 @@ def trial(
 
     Example: lit-transformer trial cell.json
     """
-    from lit_transformer.training.fit import read_trial
     from lit_transformer.training.fit import fit as train
+    from lit_transformer.training.fit import read_trial
 
     experiment, layer = read_trial(file)
-    _end_fit(*train(experiment, [layer], output=output))
+    _end_with_folder(*train(experiment, [layer], output=output))
 
 
 @app.command()
@@ -140,7 +141,72 @@ def compare(
     show(directory, html=html, csv=csv, json=as_json)
 
 
-def _end_fit(status: int, folder: Path) -> NoReturn:
+@sweep_app.command("run")
+def sweep_run(
+    sweep: Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")],
+    settings: Settings = None,
+    workers: Annotated[
+        Optional[int], typer.Option(help="Trials at once; default: what this machine has room for.")
+    ] = None,
+    seeds: Annotated[Optional[int], typer.Option(help="Run every cell with the seeds 0 to SEEDS - 1.")] = None,
+    name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and what they cost; train nothing.")
+    ] = False,
+    output: Output = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run a sweep, or go on with it; prints the sweep's folder.
+
+    Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
+    """
+    if dry_run or as_json:
+        from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+
+        if not dry_run:
+            raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
+        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
+        return
+    from lit_transformer.sweep.run import sweep_run as run
+
+    _end_with_folder(*run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name))
+
+
+@sweep_app.command("status")
+def sweep_status(directory: SweepDirectory, as_json: Json = False) -> None:
+    """Show the state of every cell; status 0 only when each valid cell is complete or pruned.
+
+    Example: lit-transformer sweep status runs/sweeps/demo
+    """
+    from lit_transformer.sweep.status import print_status
+    from lit_transformer.sweep.status import sweep_status as look
+
+    status = look(directory)
+    if as_json:
+        print(json.dumps(status.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_status(status)
+    sys.exit(status.exit_status)
+
+
+@sweep_app.command("retry")
+def sweep_retry(
+    directory: SweepDirectory,
+    workers: Annotated[
+        Optional[int], typer.Option(help="Trials at once; default: what this machine has room for.")
+    ] = None,
+) -> None:
+    """Run the failed, diverged and unfinished cells of a sweep again.
+
+    Example: lit-transformer sweep retry runs/sweeps/demo
+    """
+    from lit_transformer.sweep.run import sweep_retry as retry
+
+    _end_with_folder(*retry(directory, workers=workers))
+
+
+def _end_with_folder(status: int, folder: Path) -> NoReturn:
     print(folder)
     sys.exit(status)
 

@@ -55,7 +55,7 @@ def test_wandbs_reader_shows_the_same_config_and_history(fitted):
 
 
 def flat(history):
-    items = history["item"] if "item" in history else history
+    items = history.get("item", history)
     if isinstance(items, list):
         return {item.get("key") or item["nested_key"][0]: json.loads(item["value_json"]) for item in items}
     return items

@@ -1,0 +1,69 @@
+"""The shell itself: help, imports, status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+VERBS = ["fit", "trial", "config", "generate", "evaluate", "compare", "sweep run", "sweep status", "sweep retry"]
+
+
+def shell(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "lit_transformer.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb):
+    done = shell(*verb.split(), "--help")
+    assert done.returncode == 0
+    assert f"lit-transformer {verb}" in " ".join(done.stdout.split())
+
+
+def test_config_shows_value_type_origin_and_meaning():
+    done = shell("config", "gpt_tiny", "optimizer.lr=1e-4")
+    assert "optimizer.lr = 0.0001\n    number; command line\n    Peak learning rate." in done.stdout
+    assert "experiments/gpt_tiny.yaml:" in done.stdout
+    table = json.loads(shell("config", "gpt_tiny", "--json").stdout)
+    assert table["model.num_heads"]["type"] == "integer"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import lit_transformer, lit_transformer.cli",
+        "import lit_transformer.training.fit, lit_transformer.training.prepare",
+        "import lit_transformer.sweep.driver, lit_transformer.sweep.worker",
+        "import lit_transformer.compare.verb",
+    ],
+)
+def test_torch_is_imported_only_when_a_verb_needs_it(code):
+    check = "import sys; print([name for name in ('torch', 'lightning', 'wandb') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", f"{code}; {check}"], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_trial_is_what_a_json_file_says(tmp_path, tiny_experiment):
+    cell = {"experiment": str(tiny_experiment), "model": {"num_heads": 4}, "seed": 7, "tracking.wandb": "off"}
+    (tmp_path / "cell.json").write_text(json.dumps(cell))
+    done = shell("trial", str(tmp_path / "cell.json"), "--output", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stderr
+    from lit_transformer.records.run_folder import RunFolder
+
+    run = RunFolder(Path(done.stdout.strip()))
+    assert run.read_config()["model"]["num_heads"] == 4 and run.read_config()["seed"] == 7
+    assert run.read_origins()["model.num_heads"].endswith("cell.json")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"seed": 1}'])
+def test_a_file_that_is_no_trial(tmp_path, text):
+    (tmp_path / "cell.json").write_text(text)
+    done = shell("trial", str(tmp_path / "cell.json"))
+    assert done.returncode == 2 and "cell.json" in done.stderr
