@@ -64,11 +64,13 @@ def _chunked(
             total += loss
             if gradient is None:
                 continue
-            torch.mm(gradient, matrix, out=hidden_grad[part])
+            # Ignored targets are left out here, where rows are d_model wide, and not `classes` wide as in the gradient.
+            kept = (targets[part] != IGNORED)[:, None]  # (size, 1)
+            torch.mm(gradient, matrix, out=hidden_grad[part]).mul_(kept)
             if hidden.dtype == precise:
-                weight_grad.addmm_(gradient.T, hidden[part])
+                weight_grad.addmm_(gradient.T, hidden[part] * kept)
             else:
-                weight_grad += gradient.T @ hidden[part]
+                weight_grad += gradient.T @ (hidden[part] * kept)
     return total, hidden_grad, weight_grad.to(weight.dtype)
 
 
@@ -79,21 +81,22 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
 def _loss_and_gradient(
     logits: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Summed loss of logits (rows, classes), and its gradient in their shape and type."""
+    """Summed loss of logits (rows, classes), and its gradient in their shape and type, as if no target were ignored."""
     kept = (targets != IGNORED)[:, None]  # (rows, 1)
     labels = targets[:, None].clamp(min=0)  # (rows, 1)
-    log_probabilities = logits.to(_at_least_float32(logits.dtype)).log_softmax(dim=-1)  # (rows, classes)
-    loss = -(1 - label_smoothing) * log_probabilities.gather(1, labels)  # (rows, 1)
+    scores = logits.to(_at_least_float32(logits.dtype))
+    gradient = scores.softmax(dim=-1)  # (rows, classes)
+    # log(sum(exp(scores))) from the largest score and its probability, which spares a second pass of exponentials.
+    normaliser = scores.amax(dim=-1, keepdim=True) - gradient.amax(dim=-1, keepdim=True).log()  # (rows, 1)
+    loss = normaliser - (1 - label_smoothing) * scores.gather(1, labels)  # (rows, 1)
     if label_smoothing:
-        loss = loss - label_smoothing * log_probabilities.mean(dim=-1, keepdim=True)
+        loss = loss - label_smoothing * scores.mean(dim=-1, keepdim=True)
     total = loss.where(kept, 0.0).sum()
     if not needs_grad:
         return total, None
-    gradient = log_probabilities.exp_()
     if label_smoothing:
         gradient -= label_smoothing / logits.shape[1]
     gradient.scatter_add_(1, labels, gradient.new_full(labels.shape, label_smoothing - 1))
-    gradient.masked_fill_(~kept, 0.0)
     return total, gradient.to(logits.dtype)
 
 
