@@ -25,11 +25,10 @@ class Display:
     def __init__(self, metric: str, workers: int) -> None:
         self._metric, self._workers = metric, workers
         self._console = Console(stderr=True, highlight=False)
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        )
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._known: dict[str, str] = {}
         self._shown = time.monotonic()
+        self._said = ""
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -64,8 +63,17 @@ class Display:
                 self.say(line(view, self._metric))
         now = time.monotonic()
         if ended or now - self._shown > INTERVAL_SECONDS:
-            self._shown = now
-            self.say(self._summary(views))
+            self._shown, self._said = now, self._summary(views)
+            self.say(self._said)
+
+    def finish(self, views: Sequence[CellView]) -> None:
+        """Show the cells a last time, with the reasons of those that are not done."""
+        self.show(views)
+        for view in views:
+            if view.state in ("failed", "diverged", "impossible"):
+                self.say(line(view, self._metric))
+        if self._live is None and self._said != summary(views):
+            self.say(summary(views))
 
     def _summary(self, views: Sequence[CellView]) -> str:
         running = "" if self._live is not None else "".join(f"  {_running(view, self._metric)}" for view in views)
@@ -85,14 +93,13 @@ def summary(views: Sequence[CellView]) -> str:
 def table(views: Sequence[CellView], metric: str, limit: int | None = None) -> Table:
     """The cells as a table; with a limit, those that run or wait go before those that are done."""
     result = Table(box=None, pad_edge=False)
-    for title in ("cell", "state", "step", metric, "seconds"):
+    for title in ("cell", "state", "step", metric, "time"):
         result.add_column(title, justify="left" if title in ("cell", "state") else "right", overflow="fold")
     for view in _chosen(views, limit):
         steps = f"{view.step}/{view.total_steps}" if view.total_steps else str(view.step or "")
         value = "" if view.metric is None else f"{view.metric:.4f}"
-        seconds = "" if view.seconds is None else f"{view.seconds:.0f}"
         state = Text(view.state, style=COLOURS[view.state])
-        result.add_row(Text(view.cell), state, steps if view.step else "", value, seconds)
+        result.add_row(Text(view.cell), state, steps if view.step else "", value, _time(view))
     return result
 
 
@@ -109,6 +116,12 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _time(view: CellView) -> str:
+    if view.seconds_left is not None:
+        return f"ETA {duration(view.seconds_left)}"
+    return duration(view.seconds) if view.seconds and view.state != "running" else ""
 
 
 def _running(view: CellView, metric: str) -> str:

@@ -13,7 +13,7 @@ from typing import Self
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.atomic import write_text
 from lit_transformer.records.sweep_folder import SweepFolder
-from lit_transformer.sweep.display import Display, line, summary
+from lit_transformer.sweep.display import Display
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
@@ -80,11 +80,7 @@ def drive(folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] 
         finally:
             driver.pool.kill()
         views = viewer.read()
-        display.show(views)
-    for view in views:
-        if view.state in ("failed", "diverged", "impossible"):
-            display.say(line(view, plan.metric))
-    display.say(summary(views))
+        display.finish(views)
     if signals.received:
         return 128 + signals.received
     return 1 if driver.gave_up else exit_status(views)

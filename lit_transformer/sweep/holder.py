@@ -22,7 +22,7 @@ class Holder:
     @classmethod
     def here(cls, worker: str) -> Self:
         """This process."""
-        return cls(worker, host(), os.getpid(), psutil.Process().create_time())
+        return cls(worker, host(), os.getpid(), started(os.getpid()))
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Self:
@@ -38,13 +38,23 @@ class Holder:
         if self.host != host():
             return None
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return not zombie and started(self.pid) == self.started
+        except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
             return False
-        except psutil.AccessDenied:
+        except (psutil.AccessDenied, PermissionError):
             return None
+
+
+def started(pid: int) -> float:
+    """When a process started: clock ticks since boot on Linux, else seconds since 1970. Raises OSError or psutil.Error.
+
+    psutil gives Linux's seconds too, but derives them from the wall clock, so that a corrected clock changes them.
+    """
+    if not Path("/proc/self/stat").exists():
+        return psutil.Process(pid).create_time()
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return float(text.rpartition(")")[2].split()[19])  # the name in parentheses may hold anything
 
 
 def host() -> str:

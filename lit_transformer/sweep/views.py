@@ -30,7 +30,9 @@ class CellView:
     metric: float | None = None
     """The sweep's metric: the best validation's where the cell is done, the newest while it runs."""
     seconds: float | None = None
-    """Of training, where the cell is done."""
+    """Of training: in all where the cell is done, so far while it runs."""
+    seconds_left: float | None = None
+    """An estimate, while it runs."""
     attempts: int = 0
     reason: str | None = None
     """Why it failed, diverged or cannot be built."""
@@ -80,30 +82,32 @@ class Viewer:
         return next(state for state in STATES if state == known.end)
 
     def _progress(self, cell: PlannedCell, run: RunFolder, state: State, known: Attempts) -> CellView:
-        row = last_row(run.metrics_file)
-        step = row.get("step")
-        value = newest(run.metrics_file, self._plan.metric)
+        step = _number(last_row(run.metrics_file), "step") or 0
+        clocked, total = last_row(run.system_file), self._totals.get(cell.name)
+        seconds, at = _number(clocked, "seconds"), _number(clocked, "step")
         return CellView(
             cell=cell.name,
             values=cell.values,
             state=state,
-            step=int(step) if isinstance(step, int | float) else 0,
-            total_steps=self._totals.get(cell.name),
-            metric=value,
+            step=int(step),
+            total_steps=total,
+            metric=newest(run.metrics_file, self._plan.metric),
+            seconds=seconds,
+            seconds_left=seconds / at * max(0, total - at) if state == "running" and seconds and at and total else None,
             attempts=known.highest,
         )
 
     def _ended(self, cell: PlannedCell, run: RunFolder, state: State, known: Attempts) -> CellView:
         result = run.read_result()
-        steps, seconds, error = result.get("steps"), result.get("seconds"), result.get("error")
+        error = result.get("error")
         return CellView(
             cell=cell.name,
             values=cell.values,
             state=state,
-            step=int(steps) if isinstance(steps, int | float) else 0,
+            step=int(_number(result, "steps") or 0),
             total_steps=self._totals.get(cell.name),
             metric=_metric(result, self._plan.metric),
-            seconds=float(seconds) if isinstance(seconds, int | float) else None,
+            seconds=_number(result, "seconds"),
             attempts=known.highest,
             reason=str(error) if error else None,
         )
@@ -120,17 +124,19 @@ def exit_status(views: Sequence[CellView]) -> int:
 
 
 def seconds_left(views: Sequence[CellView], workers: int) -> float | None:
-    """An estimate from the cells that are done: their mean time for each one left, over the workers."""
+    """An estimate: what the running cells have left, and a cell's mean time for each waiting one, over the workers.
+
+    The mean is that of the complete cells, before the first one of what the running ones will take; None before that.
+    """
+    running = [view for view in views if view.state == "running"]
     times = [view.seconds for view in views if view.state == "complete" and view.seconds]
+    times = times or [view.seconds + view.seconds_left for view in running if view.seconds and view.seconds_left]
     if not times:
         return None
-    left = 0.0
-    for view in views:
-        if view.state == "waiting":
-            left += 1
-        elif view.state == "running":
-            left += 1 - min(1.0, view.step / view.total_steps) if view.total_steps else 0.5
-    return left * sum(times) / len(times) / max(1, workers)
+    mean = sum(times) / len(times)
+    rests = [mean if view.seconds_left is None else view.seconds_left for view in running]
+    waiting = mean * sum(view.state == "waiting" for view in views)
+    return max([(sum(rests) + waiting) / max(1, workers), *rests])
 
 
 def last_row(path: Path) -> dict[str, object]:
@@ -167,3 +173,8 @@ def _metric(result: Mapping[str, object], name: str) -> float | None:
         if isinstance(value, int | float):
             return float(value)
     return None
+
+
+def _number(row: Mapping[str, object], name: str) -> float | None:
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else None

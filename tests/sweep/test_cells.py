@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from lit_transformer.config.errors import ConfigError, UserError
+from lit_transformer.config.layers import PROJECT
+from lit_transformer.config.load import from_plain
+from lit_transformer.models.flops import training_cost
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
 from lit_transformer.sweep.file import read_sweep
+from lit_transformer.sweep.plan import with_dotted
 
 WriteSweep = Callable[..., Path]
 
@@ -91,3 +95,19 @@ def test_all_mistakes_at_once(write_sweep: WriteSweep) -> None:
     with pytest.raises(ConfigError) as error:
         cells_of(path, "batch=3")
     assert {problem.key for problem in error.value.problems} == {"n_heads", "seed", "batch", "metric.name"}
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_cell_of_the_sweeps_that_ship_can_be_built(path: Path) -> None:
+    cells = cells_of(path)
+    assert [cell.problem for cell in cells] == [None] * len(cells)
+    assert len({cell.name for cell in cells}) == len(cells)
+    for cell in cells:
+        model = from_plain(with_dotted(cell.config, {"model.vocab_size": 64})).model
+        assert training_cost(model).parameters > 0
+
+
+def test_the_demo_has_nine_cells() -> None:
+    names = [cell.name for cell in cells_of(PROJECT / "sweeps" / "demo.yaml")]
+    assert names == [f"num_heads={heads},num_layers={layers}" for heads in (1, 2, 4) for layers in (1, 2, 4)]
+    assert len(cells_of(PROJECT / "sweeps" / "gpt_heads_layers.yaml")) == 27

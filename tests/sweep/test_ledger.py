@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def test_a_claim_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
     claimed(ledger(tmp_path, ["a"], DEAD).claim())
     again = claimed(ledger(tmp_path, ["a"]).claim())
     assert again.attempt == 2
+
+
+def test_a_process_with_the_number_of_a_dead_one_is_another() -> None:
+    here = Holder.here("here")
+    assert here.is_alive()
+    assert not replace(here, started=here.started - 1).is_alive()
+    assert not DEAD.is_alive()
+    assert ELSEWHERE.is_alive() is None
+    assert Holder.from_json(json.loads(json.dumps(here.to_json()))) == here
 
 
 def test_the_holder_that_was_overtaken_records_nothing(tmp_path: Path) -> None:
