@@ -60,5 +60,3 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIT_TRANSFORMER_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-

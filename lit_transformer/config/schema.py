@@ -21,7 +21,17 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPTConfig(ModelConfig):
+class TextModelConfig(ModelConfig):
+    """What every network over token ids has."""
+
+    context_length: int = 256
+    """Tokens that the model sees at most, and the length of a training block."""
+    vocab_size: int | None = None
+    """Rows of the embedding; null = the tokenizer's vocabulary, found by `prepare`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig(TextModelConfig):
     """A decoder-only Transformer that predicts the next token."""
 
     kind: Literal["gpt"] = "gpt"
@@ -36,10 +46,6 @@ class GPTConfig(ModelConfig):
     """Width of the residual stream."""
     d_ff: int | None = None
     """Width inside the feed-forward layer; null = 4 x d_model."""
-    context_length: int = 256
-    """Tokens that the model sees at most, and the length of a training block."""
-    vocab_size: int | None = None
-    """Rows of the embedding; null = the tokenizer's vocabulary, found by `prepare`."""
     dropout: float = 0.0
     """Share of activations dropped: after the embedding, in attention, and after each sublayer."""
     activation: Activation = "gelu_tanh"

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.blocks import eval_starts, gather, num_targets, num_train_blocks, train_starts
 from lit_transformer.data.prepared import PreparedText
 from lit_transformer.data.sampler import OrderedPlanSampler, Plan, PlanSampler, Sharding, limited_batches
-from lit_transformer.objectives.causal_lm import causal_lm
+from lit_transformer.objectives import LM_OBJECTIVES
 
 Batch = dict[str, Tensor]
 """`inputs` and `targets` (rows, time) int64, -100 where nothing is predicted; `window_count`, a float32 scalar."""
@@ -23,13 +23,14 @@ Batch = dict[str, Tensor]
 class BlockDataset(Dataset[Batch]):
     """Whole micro-batches of a split, built from a sampler's plans."""
 
-    def __init__(self, prepared: PreparedText, split: str, context_length: int) -> None:
+    def __init__(self, prepared: PreparedText, split: str, context_length: int, objective: str) -> None:
         self._ids = np.asarray(prepared.token_ids(split))  # still mapped, but indexing a memmap costs more
         self._context_length = context_length
+        self._objective = LM_OBJECTIVES[objective]
 
     def __getitem__(self, plan: Plan) -> Batch:
         ids = torch.from_numpy(gather(self._ids, plan.starts, self._context_length))  # (rows, time + 1)
-        batch = causal_lm(ids)
+        batch = self._objective(ids)
         return {
             "inputs": batch.inputs.clamp(min=0),  # (rows, time); padding becomes token 0, whose targets are ignored
             "targets": batch.targets.contiguous(),  # (rows, time)
@@ -60,7 +61,8 @@ class TextDataModule(LightningDataModule):
     def __init__(self, config: ExperimentConfig, prepared: PreparedText, *, rank: int, world_size: int) -> None:
         super().__init__()
         self._config, self._prepared = config, prepared
-        self._context_length: int = config.model.context_length  # type: ignore[attr-defined]
+        assert isinstance(config.model, TextModelConfig)
+        self._context_length = config.model.context_length
         accumulate = config.trainer.accumulate
         self._sharding = Sharding(
             batch_size=config.data.batch_size, accumulate=accumulate, rank=rank, world_size=world_size
@@ -124,7 +126,7 @@ class TextDataModule(LightningDataModule):
     def _loader(self, split: str, sampler: PlanSampler) -> DataLoader[Batch]:
         workers = self._config.data.loader_workers
         return PlanLoader(
-            BlockDataset(self._prepared, split, self._context_length),
+            BlockDataset(self._prepared, split, self._context_length, self._config.objective.name),
             sampler=sampler,
             batch_size=None,  # a plan is a whole batch
             collate_fn=_unchanged,

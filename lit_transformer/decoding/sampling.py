@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import GPTConfig
+from lit_transformer.config.schema import TextModelConfig
 from lit_transformer.nn.cache import KVCache
 
 
 class NextTokenModel(Protocol):
     """What `generate` needs of a network."""
 
-    config: GPTConfig
+    @property
+    def config(self) -> TextModelConfig:
+        """The network's settings."""
 
     def hidden_states(self, ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
         """Ids (batch, time) -> (batch, time, d_model)."""

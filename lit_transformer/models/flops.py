@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lit_transformer.config.schema import GPTConfig, ModelConfig
+from lit_transformer.config.schema import ModelConfig, TextModelConfig
 from lit_transformer.models import build_model
 
 
@@ -50,7 +50,7 @@ def training_cost(config: ModelConfig) -> TrainingCost:
 
 def sequence_length(config: ModelConfig) -> int:
     """Tokens of one training sequence."""
-    assert isinstance(config, GPTConfig)
+    assert isinstance(config, TextModelConfig)
     return config.context_length
 
 

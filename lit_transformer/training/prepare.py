@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain, with_values
-from lit_transformer.config.schema import ExperimentConfig, GPTConfig
+from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.prepare import Progress, prepare_text
 from lit_transformer.data.prepared import PreparedText
 from lit_transformer.records.atomic import write_json
@@ -37,7 +37,7 @@ def prepare(config: ExperimentConfig, *, progress: Progress | None = None) -> Pr
 
 def _derived(config: ExperimentConfig, text: PreparedText) -> dict[str, object]:
     model = config.model
-    if not isinstance(model, GPTConfig) or model.vocab_size is None:
+    if not isinstance(model, TextModelConfig) or model.vocab_size is None:
         return {"model.vocab_size": text.vocab_size}
     if model.vocab_size < text.vocab_size:
         raise UserError(

@@ -1,13 +1,13 @@
 """`task` -> how its data are prepared, loaded and trained; a new task is one more entry."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import ExperimentConfig, GPTConfig
+from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.prepare import prepare_text
 from lit_transformer.data.prepared import PreparedText, load_prepared
 from lit_transformer.data.text import TextDataModule
@@ -36,21 +36,32 @@ def open_prepared(config: ExperimentConfig, frozen: dict[str, object]) -> Prepar
     return prepare_text(config)
 
 
+Builder = Callable[[ExperimentConfig, Mapping[str, object], int], Task]
+
+
+def _language_model(config: ExperimentConfig, frozen: Mapping[str, object], steps: int) -> Task:
+    tokens, sizes = frozen["tokens"], frozen["bytes"]
+    assert isinstance(tokens, dict) and isinstance(sizes, dict)
+    bytes_per_token = {split: sizes[split] / count for split, count in tokens.items() if count}
+    return LanguageModel(config, bytes_per_token=bytes_per_token, total_steps=steps)
+
+
+TASKS: dict[str, Builder] = {"language_model": _language_model}
+"""`task` -> what builds it from the config, the run's prepared.json and the number of steps."""
+
+
 def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int = 0, world_size: int = 1) -> Parts:
     """The task, its data on this rank, and the run's length."""
     data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
     task = build_task(config, vars(prepared), total_steps=steps)
-    assert isinstance(config.model, GPTConfig)
+    assert isinstance(config.model, TextModelConfig)
     return Parts(task, data, steps, config.data.batch_size * config.model.context_length)
 
 
 def build_task(config: ExperimentConfig, frozen: Mapping[str, object], *, total_steps: int = 1) -> Task:
     """The task with fresh weights from torch's global generator; `frozen` is what the run's prepared.json holds."""
-    tokens, sizes = frozen["tokens"], frozen["bytes"]
-    assert isinstance(tokens, dict) and isinstance(sizes, dict)
-    bytes_per_token = {split: sizes[split] / count for split, count in tokens.items() if count}
-    return LanguageModel(config, bytes_per_token=bytes_per_token, total_steps=total_steps)
+    return TASKS[config.task](config, frozen, total_steps)
 
 
 def total_steps(config: ExperimentConfig, steps_per_epoch: int) -> int:

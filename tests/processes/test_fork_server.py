@@ -11,7 +11,7 @@ from lit_transformer.processes.fork_server import ForkServer
 from lit_transformer.processes.ranks import RankGroup, free_port, rank_environments, started_by_launcher
 
 # What the children run: a module that the fork server imports by name.
-TARGETS = '''
+TARGETS = """
 import os, pathlib, subprocess, sys, time
 
 def write(path):
@@ -34,7 +34,7 @@ def answer(connection):
 def say():
     print("to stdout")
     print("to stderr", file=sys.stderr)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -123,5 +123,3 @@ def alive(pid):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
