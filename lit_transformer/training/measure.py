@@ -52,7 +52,7 @@ def peak_flops(device: torch.device, precision: str, threads: int, cache: Path) 
         return next((peaks[kind] for known, peaks in GPU_PEAKS.items() if known in name), None)
     if device.type != "cpu":
         return None
-    path = cache / f"peak-{_processor()}-{threads}-{'float32' if precision == '32' else 'bfloat16'}.json"
+    path = cache / f"peak-{processor()}-{threads}-{'float32' if precision == '32' else 'bfloat16'}.json"
     try:
         return float(json.loads(path.read_text())["flops_per_second"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -72,7 +72,7 @@ def matmul_flops(dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> floa
     return 2 * size**3 / best
 
 
-def _processor() -> str:
+def processor() -> str:
     """A short name of the processor, fit for a file name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

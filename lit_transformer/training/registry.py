@@ -1,6 +1,6 @@
 """`task` -> how its data are prepared, loaded and trained; a new task is one more entry."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,18 +36,8 @@ def open_prepared(config: ExperimentConfig, frozen: dict[str, object]) -> Prepar
     return prepare_text(config)
 
 
-Builder = Callable[[ExperimentConfig, Mapping[str, object], int], Task]
-
-
-def _language_model(config: ExperimentConfig, frozen: Mapping[str, object], steps: int) -> Task:
-    tokens, sizes = frozen["tokens"], frozen["bytes"]
-    assert isinstance(tokens, dict) and isinstance(sizes, dict)
-    bytes_per_token = {split: sizes[split] / count for split, count in tokens.items() if count}
-    return LanguageModel(config, bytes_per_token=bytes_per_token, total_steps=steps)
-
-
-TASKS: dict[str, Builder] = {"language_model": _language_model}
-"""`task` -> what builds it from the config, the run's prepared.json and the number of steps."""
+TASKS: dict[str, type[LanguageModel]] = {"language_model": LanguageModel}
+"""`task` -> its LightningModule."""
 
 
 def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int = 0, world_size: int = 1) -> Parts:
@@ -61,7 +51,10 @@ def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int =
 
 def build_task(config: ExperimentConfig, frozen: Mapping[str, object], *, total_steps: int = 1) -> Task:
     """The task with fresh weights from torch's global generator; `frozen` is what the run's prepared.json holds."""
-    return TASKS[config.task](config, frozen, total_steps)
+    tokens, sizes = frozen["tokens"], frozen["bytes"]
+    assert isinstance(tokens, dict) and isinstance(sizes, dict)
+    bytes_per_token = {split: sizes[split] / count for split, count in tokens.items() if count}
+    return TASKS[config.task](config, bytes_per_token=bytes_per_token, total_steps=total_steps)
 
 
 def total_steps(config: ExperimentConfig, steps_per_epoch: int) -> int:
