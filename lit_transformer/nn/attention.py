@@ -9,6 +9,9 @@ from lit_transformer.nn.dropout_attention import dropout_attention
 from lit_transformer.nn.masks import causal_mask, combine
 from lit_transformer.nn.positions import Rotary, rotate
 
+SHORT = 512
+"""Keys up to which training on a CPU keeps the probabilities instead of computing them twice."""
+
 
 class MultiHeadAttention(nn.Module):
     """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2).
@@ -100,7 +103,8 @@ class MultiHeadAttention(nn.Module):
         if bias is not None:
             mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
         dropout = self.dropout if self.training else 0.0
-        if dropout and bias is None and queries.device.type == "cpu":
+        short = self.training and num_keys <= SHORT and queries.dtype == torch.float32
+        if queries.device.type == "cpu" and bias is None and (dropout or short):
             return self._attend_on_cpu(queries, keys, values, mask, fused_causal, dropout)
         return F.scaled_dot_product_attention(
             queries,

@@ -1,8 +1,9 @@
-"""Attention with dropout on its probabilities, for CPUs.
+"""Attention for training on CPUs, with dropout on its probabilities.
 
 torch's fused CPU kernel has no dropout, and what it falls back to draws masks slowly, copies its inputs and also works
 above the diagonal. This takes a few queries at a time, so that scores stay in the cache and causal ones stop at the
-diagonal. Written as custom operators, so that compiled networks call it as it is.
+diagonal. It keeps the probabilities for the gradient, which up to a few hundred keys is faster than to compute them
+again, as the fused kernel does. Written as custom operators, so that compiled networks call it as it is.
 """
 
 from collections.abc import Iterator
@@ -40,11 +41,11 @@ def dropout_attention(
 
     queries (heads, queries, width), keys and values (heads, keys, width), where heads counts those of the whole batch;
     mask boolean (heads, queries, keys), True = may attend; causal needs as many keys as queries. Also returns the
-    probabilities and the factors of their dropout, block after block, for the gradient.
+    probabilities and the factors of their dropout (none where p is 0), block after block, for the gradient.
     """
     blocks = list(_blocks(len(queries), queries.shape[1], keys.shape[1], causal))
     probabilities = queries.new_empty(blocks[-1][2].stop)
-    factors = draw_mask(probabilities, p)
+    factors = draw_mask(probabilities if p else probabilities[:0], p)
     attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
     for rows, seen, place, shape in blocks:
         scores = torch.bmm(queries[:, rows] * scale, keys[:, :seen].mT)  # (heads, rows, seen)
@@ -58,7 +59,8 @@ def dropout_attention(
         torch.softmax(scores, dim=-1, out=kept)
         if mask is not None:
             kept.nan_to_num_(0.0)  # a query that may attend to nothing gets zeros, as in scaled_dot_product_attention
-        attended[:, rows] = torch.bmm(torch.mul(kept, factors[place].view(shape), out=scores), values[:, :seen])
+        weights = torch.mul(kept, factors[place].view(shape), out=scores) if p else kept
+        attended[:, rows] = torch.bmm(weights, values[:, :seen])
     return attended, probabilities, factors
 
 
@@ -76,10 +78,13 @@ def _gradients(
     for_queries = torch.empty_like(queries, memory_format=torch.contiguous_format)
     for_keys, for_values = torch.zeros_like(keys), torch.zeros_like(values)
     for rows, seen, place, shape in _blocks(len(queries), queries.shape[1], keys.shape[1], causal):
-        kept, factor = probabilities[place].view(shape), factors[place].view(shape)
+        kept = probabilities[place].view(shape)
+        factor = factors[place].view(shape) if factors.numel() else None
         for_rows = gradient[:, rows].contiguous()  # (heads, rows, width)
-        for_values[:, :seen] += torch.bmm((kept * factor).mT, for_rows)
-        for_kept = torch.bmm(for_rows, values[:, :seen].mT).mul_(factor)  # (heads, rows, seen)
+        for_values[:, :seen] += torch.bmm((kept if factor is None else kept * factor).mT, for_rows)
+        for_kept = torch.bmm(for_rows, values[:, :seen].mT)  # (heads, rows, seen)
+        if factor is not None:
+            for_kept.mul_(factor)
         for_scores = torch._softmax_backward_data(for_kept, kept, -1, kept.dtype)
         for_queries[:, rows] = torch.bmm(for_scores, keys[:, :seen]).mul_(scale)
         for_keys[:, :seen] += torch.bmm(for_scores.mT, queries[:, rows] * scale)
@@ -93,7 +98,7 @@ def _(
     *_, last = _blocks(len(queries), queries.shape[1], keys.shape[1], causal)
     probabilities = queries.new_empty(last[2].stop)
     attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
-    return attended, probabilities, torch.empty_like(probabilities)
+    return attended, probabilities, torch.empty_like(probabilities if p else probabilities[:0])
 
 
 @_gradients.register_fake
