@@ -76,9 +76,9 @@ class Display:
             self.say(summary(views))
 
     def _summary(self, views: Sequence[CellView]) -> str:
-        running = "" if self._live is not None else "".join(f"  {_running(view, self._metric)}" for view in views)
+        shown = [] if self._live is not None else [_running(view, self._metric) for view in views]
         left = seconds_left(views, self._workers)
-        return summary(views) + (f", about {duration(left)} left" if left else "") + running.rstrip()
+        return summary(views) + (f", about {duration(left)} left" if left else "") + "".join(shown)
 
 
 def summary(views: Sequence[CellView]) -> str:
@@ -128,7 +128,7 @@ def _running(view: CellView, metric: str) -> str:
     if view.state != "running" or not view.step:
         return ""
     value = f" {metric} {view.metric:.4f}" if view.metric is not None else ""
-    return f"[{view.cell} {view.step}/{view.total_steps or '?'}{value}]"
+    return f"  [{view.cell} {view.step}/{view.total_steps or '?'}{value}]"
 
 
 def _chosen(views: Sequence[CellView], limit: int | None) -> Sequence[CellView]:
