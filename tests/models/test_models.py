@@ -110,7 +110,7 @@ def test_dropout_is_on_in_training_and_off_in_evaluation(model: nn.Module) -> No
     wet.load_state_dict(model.state_dict())
     ids = torch.randint(VOCAB, (2, TIME))
     assert not torch.allclose(run(wet, ids), run(wet, ids))
-    assert torch.equal(run(wet.eval(), ids), run(model, ids))
+    assert torch.equal(run(wet.eval(), ids), run(model.eval(), ids))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
