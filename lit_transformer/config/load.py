@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
@@ -11,6 +13,9 @@ from lit_transformer.config.rules import broken_rules
 from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig
 from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.config.values import Misfit, fit
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 DEFAULT = "default"
 UNKNOWN_ORIGIN = "unknown"
@@ -134,10 +139,19 @@ def _build(kind: str, values: Mapping[str, object]) -> ExperimentConfig:
     """Merge dotted values into the schema's defaults with OmegaConf, which checks every type once more."""
     from omegaconf import OmegaConf  # 0.15 s, and no other module of config needs it
 
-    base = OmegaConf.structured(dataclasses.replace(ExperimentConfig(), model=MODEL_CONFIGS[kind]()))
     layer = OmegaConf.create()
     for key, value in values.items():
         OmegaConf.update(layer, key, value)
-    built = OmegaConf.to_object(OmegaConf.merge(base, layer))
+    built = OmegaConf.to_object(OmegaConf.merge(_defaults(kind), layer))
     assert isinstance(built, ExperimentConfig)
     return built
+
+
+@cache
+def _defaults(kind: str) -> "DictConfig":
+    """The schema as OmegaConf's tree; making it takes longer than everything else of a load."""
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.structured(dataclasses.replace(ExperimentConfig(), model=MODEL_CONFIGS[kind]()))
+    assert OmegaConf.is_dict(tree)
+    return tree

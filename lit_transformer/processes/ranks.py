@@ -44,26 +44,29 @@ class RankGroup:
 
     children: list[Child]
     _failed_at: float | None = field(default=None, init=False)
+    _failure: int = field(default=0, init=False)
 
     @property
     def pids(self) -> list[int]:
         return [child.pid for child in self.children]
 
     def poll(self) -> int | None:
-        """The first failed rank's exit status, 0 when all ended well, None while the group runs.
+        """The exit status of the rank that failed first, 0 when all ended well, None while the group runs.
 
-        When one rank fails, the others are killed after a grace time.
+        When one rank fails, the others are killed after a grace time. Of several found at once a killed one counts:
+        the others fail for want of it.
         """
         states = [child.poll() for child in self.children]
         failed = [state for state in states if state]
         if not failed:
             return 0 if all(state == 0 for state in states) else None
+        self._failure = self._failure or min(failed)
         self._failed_at = self._failed_at or time.monotonic()
         if None in states:
             if time.monotonic() - self._failed_at < GRACE_SECONDS:
                 return None
             self.kill()
-        return failed[0]
+        return self._failure
 
     def wait(self, interval: float = 0.02) -> int:
         """Wait for the end of the group and give its exit status."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lit_transformer.processes.fork_server import Child, ForkServer
@@ -64,4 +65,5 @@ class TrialRunner:
         if self._writer is None or self._writer.poll() is not None:
             self._writer = self._server.start(WRITE_WANDB, [], pipe=True)
         assert self._writer.connection is not None
-        self._writer.connection.send((verb, str(folder)))
+        with suppress(OSError):  # it died just now: tracking is lost for this run, the training goes on
+            self._writer.connection.send((verb, str(folder)))

@@ -1,5 +1,6 @@
 """Writes that are whole or absent: beside the target, flushed to the disk, then renamed."""
 
+import errno
 import json
 import math
 import os
@@ -7,6 +8,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a used-up quota, a file that may not grow."""
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -37,6 +42,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk or the quota is full."""
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,5 @@
 """How an attempt at a cell ended, and what is written about it."""
 
-import errno
 import os
 import shutil
 import signal
@@ -9,7 +8,7 @@ import time
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.records.atomic import write_json
+from lit_transformer.records.atomic import FULL, write_json
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.sweep.ledger import KEPT, Claim, End
@@ -19,7 +18,6 @@ LOSSES = 3
 SERVER_DIED = 255
 """What multiprocessing reports of a child whose fork server was killed."""
 _LOG_LINES = 15
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFull(Exception):
@@ -101,11 +99,6 @@ def write_failure(run: RunFolder, error: str) -> None:
     write_json(run.result_file, result)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether an error says that the disk or the quota is full."""
-    return error.errno in _FULL
-
-
 def _reported(run: RunFolder) -> tuple[End | None, str]:
     """The end that the trial itself wrote into result.json, and its error."""
     result = run.read_result()
@@ -115,7 +108,7 @@ def _reported(run: RunFolder) -> tuple[End | None, str]:
 
 
 def _check_space(claim: Claim, text: str) -> None:
-    full = [line for line in text.splitlines() if any(os.strerror(number) in line for number in _FULL)]
+    full = [line for line in text.splitlines() if any(os.strerror(number) in line for number in FULL)]
     if full:
         raise DiskFull(f"{claim.cell}: {full[-1].strip()}")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
+from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
 from lit_transformer.sweep.display import line
 from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
 from lit_transformer.sweep.names import slug
-from lit_transformer.sweep.outcome import is_full
 from lit_transformer.sweep.plan import (
     Plan,
     PlannedCell,

@@ -18,10 +18,11 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
+from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, Ledger
-from lit_transformer.sweep.outcome import LOSSES, DiskFull, clear, is_full, kept_end, settle
+from lit_transformer.sweep.outcome import LOSSES, DiskFull, clear, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
 
 NO_SPACE = 75
@@ -124,10 +125,8 @@ class Worker:
     def _watch(self, group: RankGroup, claim: Claim) -> int:
         """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""
         asked_at, beat_at = 0.0, time.monotonic()
-        first = 0
         while (status := group.poll()) is None:
             now = time.monotonic()
-            first = first or _first_failure(group)
             if self.stop.asked and not asked_at:
                 asked_at = now
                 group.signal(signal.SIGTERM)
@@ -135,17 +134,11 @@ class Worker:
                 group.kill()
             beat_at = now if now - beat_at > HEARTBEAT else beat_at
             time.sleep(POLL_SECONDS)
-        return first or status
+        return status
 
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
         return NO_SPACE
-
-
-def _first_failure(group: RankGroup) -> int:
-    """A killed rank's status before that of the ranks which fail for want of it; 0 while all is well."""
-    states = [state for child in group.children if (state := child.poll())]
-    return min(states, default=0)
 
 
 def say(text: str) -> None:

@@ -2,12 +2,20 @@
 
 import math
 from collections.abc import Mapping
+from typing import Protocol, cast
 
 from torch import Tensor
 
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.nn.losses import IGNORED, cross_entropy
 from lit_transformer.tasks.base import Batch, Task
+
+
+class LanguageNetwork(Protocol):
+    """What the task needs of a network besides logits: the loss, which need not hold all logits at once."""
+
+    def loss(self, ids: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy in nats and the number of targets (batch, time) that counted."""
 
 
 class LanguageModel(Task):
@@ -28,9 +36,9 @@ class LanguageModel(Task):
         return self.network(ids)
 
     def training_sums(self, batch: Batch) -> dict[str, Tensor]:
-        loss, count = cross_entropy(
-            self.network(batch["inputs"]), batch["targets"], label_smoothing=self.config.objective.label_smoothing
-        )
+        smoothing = self.config.objective.label_smoothing
+        network = cast(LanguageNetwork, self.network)
+        loss, count = network.loss(batch["inputs"], batch["targets"], label_smoothing=smoothing)
         return {"loss": loss, "count": count}
 
     def evaluation_sums(self, batch: Batch) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import TrainerConfig
-from lit_transformer.records.atomic import write_atomic
+from lit_transformer.records.atomic import is_full, write_atomic
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 
@@ -20,7 +20,12 @@ class AtomicCheckpointIO(CheckpointIO):
     """Writes beside the target, flushed, by rename; Lightning's own stages in $TMPDIR, another file system."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_atomic(Path(path), lambda file: torch.save(checkpoint, file))
+        try:
+            write_atomic(Path(path), lambda file: torch.save(checkpoint, file))
+        except RuntimeError as error:
+            if error.__context__ is not None and is_full(error.__context__):
+                raise error.__context__ from None  # torch's writer hides a full disk behind "unexpected pos"
+            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(Path(path))

@@ -60,7 +60,9 @@ def main(request: str, answer: str) -> int:
     answers = {}
     for cell in cells:
         config = from_plain(cell["config"])
-        key = json.dumps([cell["config"]["data"], getattr(config.model, "context_length", 0), config.model.kind])
+        model = config.model
+        shape = (model.context_length, model.vocab_size) if isinstance(model, TextModelConfig) else None
+        key = json.dumps([cell["config"]["data"], model.kind, shape])
         if key not in known:
             known[key] = _answer(config)
         answers[cell["cell"]] = known[key]

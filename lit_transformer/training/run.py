@@ -17,7 +17,7 @@ from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
 from lit_transformer.models.flops import flops_per_token
-from lit_transformer.records.atomic import read_json
+from lit_transformer.records.atomic import is_full, read_json
 from lit_transformer.records.run_folder import RunFolder, Status
 from lit_transformer.records.sweep_folder import sweep_of
 from lit_transformer.training.checkpoints import Checkpoints, prune
@@ -49,8 +49,7 @@ def main(folder: str) -> int:
         return stop.exit_status
     except Exception as error:
         kind: Status = "diverged" if isinstance(error, Diverged) else "failed"
-        known = isinstance(error, UserError | Diverged)
-        print(error if known else traceback.format_exc(), file=sys.stderr)
+        print(_said(run, error), file=sys.stderr)
         if rank == 0:
             _write_failure(run, kind, error)
         return 2 if isinstance(error, UserError) else 1
@@ -142,13 +141,18 @@ def _result(trainer: Trainer, parts: Parts, log: RunLog, checkpoints: Checkpoint
     )
 
 
+def _said(run: RunFolder, error: Exception) -> str:
+    """An error in words, with a traceback only where it is a fault of ours."""
+    if is_full(error):
+        return f"The disk is full ({error}): what stands in {run.path} is whole. Free some space and train again."
+    return str(error) if isinstance(error, UserError | Diverged) else traceback.format_exc()
+
+
 def _write_failure(run: RunFolder, status: Status, error: Exception) -> None:
-    known = isinstance(error, UserError | Diverged)
-    text = str(error) if known else f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
     rows = run.read_metrics()
     steps = int(rows[-1].get("step") or 0) if rows else 0
     last = {name: value for row in rows for name, value in row.items() if name != "step" and value is not None}
     try:
-        write_result(run, Result(status=status, error=text, steps=steps, last_metrics=last))
+        write_result(run, Result(status=status, error=_said(run, error), steps=steps, last_metrics=last))
     except OSError as failure:  # a full disk: without a result the run counts as unfinished, which it is
         print(f"{run.result_file} could not be written: {failure}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import math
 import signal
+import subprocess
 import time
 
 import pytest
@@ -179,3 +180,23 @@ def test_compiled_training_equals_eager(train):
         assert theirs["step"] == ours["step"]
         for name in ours:
             assert theirs[name] == pytest.approx(ours[name], rel=1e-4)
+
+
+def test_a_full_disk_is_named_and_what_was_written_is_whole(runner, new_run, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        run = new_run("model.d_model=64", "trainer.max_steps=40", name="disk/run")
+        group = runner.start(run.path, log=tmp_path / "log.txt", track=False)
+        assert group.wait() == 1
+        said = (tmp_path / "log.txt").read_text()
+        assert "The disk is full" in said and "Free some space" in said and "Traceback" not in said
+        assert [row["step"] for row in run.read_metrics()][:2] == [4, 5]
+        assert all(path.name in ("best.ckpt", "last.ckpt") for path in (run.path / "checkpoints").iterdir())
+        for path in (run.path / "checkpoints").iterdir():
+            read_checkpoint(path)
+    finally:
+        subprocess.run(["umount", disk], check=True)
