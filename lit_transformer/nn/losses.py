@@ -9,7 +9,7 @@ from torch.nn import functional as F
 IGNORED = -100
 """A target where there is nothing to predict."""
 
-CHUNK_BYTES = {"cpu": 2**23, "cuda": 2**28}
+CHUNK_BYTES = {"cpu": 2**24, "cuda": 2**28}
 """Size of the float32 logits that `linear_cross_entropy` holds at once, by device: on a CPU about its cache."""
 
 
