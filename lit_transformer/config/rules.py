@@ -138,6 +138,13 @@ def _heads(config: ExperimentConfig) -> Iterator[Broken]:
             "an even width of a head",
             "positions: learned, or another num_heads",
         )
+    if model.positions == "sinusoidal" and width % 2:
+        yield Broken(
+            ("model.positions", "model.d_model"),
+            f"sinusoidal with d_model {width}",
+            "an even d_model, a sine and a cosine for each frequency",
+            f"d_model {width + 1}, or positions: learned",
+        )
     if model.num_kv_heads and heads % model.num_kv_heads:
         yield Broken(
             ("model.num_kv_heads", "model.num_heads"),

@@ -93,6 +93,7 @@ def test_heads_that_do_not_divide_the_width_name_both_and_the_nearest():
     [
         (["model.num_heads=4", "model.d_model=64", "model.num_kv_heads=3"], "model.num_kv_heads", "2 or 4"),
         (["model.positions=rope", "model.d_model=12", "model.num_heads=4"], "model.positions", "even width"),
+        (["model.positions=sinusoidal", "model.d_model=15", "model.num_heads=3"], "model.positions", "even d_model"),
         (["data.batch_size=10", "trainer.devices=2", "trainer.accumulate=2"], "data.batch_size", "8 or 12"),
         (["trainer.max_steps=null"], "trainer.max_steps", "at least one"),
         (["trainer.max_time=5"], "trainer.max_time", "10min"),
