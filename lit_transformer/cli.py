@@ -32,7 +32,22 @@ Output = Annotated[Path, typer.Option("--output", help="The folder that runs and
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-@app.command()
+def _settings_help() -> str | None:
+    """Every setting below the help of the verbs that take them; made only when it is asked for."""
+    if "--help" not in sys.argv:
+        return None
+    from lit_transformer.config.load import load_layers
+    from lit_transformer.config.show import rows, shown
+
+    # \b keeps typer from rewrapping a paragraph
+    lines = [f"\b\n{row.key} = {shown(row.value)}  ({row.type})\n    {row.help}" for row in rows(load_layers([]))]
+    return "\n\n".join(["Settings and their defaults:", *lines])
+
+
+SETTINGS_HELP = _settings_help()
+
+
+@app.command(epilog=SETTINGS_HELP)
 def fit(experiment: Experiment, settings: Settings = None, output: Output = Path("runs")) -> None:
     """Train one experiment; prints the run's folder.
 
@@ -141,7 +156,7 @@ def compare(
     show(directory, html=html, csv=csv, json=as_json)
 
 
-@sweep_app.command("run")
+@sweep_app.command("run", epilog=SETTINGS_HELP)
 def sweep_run(
     sweep: Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")],
     settings: Settings = None,

@@ -40,7 +40,7 @@ def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int,
     with shown_progress() as progress:
         prepared = prepare(loaded.config, progress=progress)
     run, config = freeze(loaded, prepared, output / loaded.config.experiment / run_id())
-    print(f"training {config.experiment} in {run.path}", file=sys.stderr)
+    print(f"training {config.experiment} in {run.path} (torch and Lightning load first)", file=sys.stderr)
     with forwarded_signals() as groups:
         group = runner.start(run.path, devices=config.trainer.devices, track=config.tracking.wandb != "off")
         groups.append(group)

@@ -5,6 +5,7 @@ import os
 import signal
 from types import FrameType
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -14,6 +15,8 @@ class StopOnSignal(Callback):
 
     def __init__(self) -> None:
         self.received = 0
+        """The signal that all ranks have agreed to stop for; 0 while they train."""
+        self._asked = 0  # what the handler saw: apart from `received`, which the ranks agree on at a step's end
         self._register()
 
     def _register(self) -> None:
@@ -23,12 +26,12 @@ class StopOnSignal(Callback):
     @property
     def exit_status(self) -> int:
         """130 for SIGINT, 143 for the others, 0 without a signal."""
-        return {0: 0, signal.SIGINT: 130}.get(self.received, 143)
+        return {0: 0, signal.SIGINT: 130}.get(self.received or self._asked, 143)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if self._asked:
             os._exit(130 if number == signal.SIGINT else 143)  # the last checkpoint is whole: it came by rename
-        self.received = number
+        self._asked = number
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning has put its own handler in front of ours; it broadcasts inside the handler and hangs the ranks.
@@ -37,11 +40,13 @@ class StopOnSignal(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        stop = bool(self.received)
         if trainer.world_size > 1:  # a signal reaches the ranks at different moments, and one rank ahead would hang
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-            self.received = self.received or (signal.SIGTERM if stop else 0)
-        if stop:
+            number = torch.tensor(self._asked, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(number, op=torch.distributed.ReduceOp.MAX)
+            self.received = int(number)
+        else:
+            self.received = self._asked
+        if self.received:
             trainer.should_stop = True
 
 

@@ -110,6 +110,7 @@ def test_heads_that_do_not_divide_the_width_name_both_and_the_nearest():
         (["schedule.min_lr_ratio=2"], "schedule.min_lr_ratio", "0 to 1"),
         (["model.kind=gtp"], "model.kind", "did you mean gpt?"),
         (["model.activation=swish"], "model.activation", "silu"),
+        (["data.tokenizer.kind=sentencepiece"], "data.tokenizer.kind", "wordpiece"),
         (["model=gpt"], "model", "model.kind"),
         (["data.tokenizer=bpe"], "data.tokenizer", "data.tokenizer.kind"),
         (["model.bias=1"], "model.bias", "true or false"),

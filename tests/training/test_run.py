@@ -11,6 +11,8 @@ import torch
 from lit_transformer.config.registry import metric_names
 from lit_transformer.training.checkpoints import read_checkpoint
 
+pytestmark = pytest.mark.timeout(180)  # a hang guard: ranks that wait for each other wait for ever
+
 
 def weights(path):
     return read_checkpoint(path)["state_dict"]
