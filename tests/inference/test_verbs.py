@@ -85,6 +85,12 @@ def test_compare_and_read_runs_see_it(run):
         (["fit", "gpt_tiny", "model.heads=2"], "did you mean model.num_heads?"),
         (["config", "gpt_tiny", "lr=1"], "did you mean optimizer.lr?"),
         (["trial", "nothing.json"], "cannot be read"),
+        (["sweep", "run", "demmo"], "demmo"),
+        (["sweep", "run", "demo", "model.num_heads=2"], "model.num_heads"),
+        (["sweep", "run", "demo", "model.heads=2"], "model.num_heads"),
+        (["sweep", "run", "demo", "--json"], "--dry-run"),
+        (["sweep", "status", "nowhere"], "nowhere"),
+        (["sweep", "retry", "nowhere"], "nowhere"),
         (["fit", "gpt_tiny", "data.source=text", "data.path=missing.txt"], "missing.txt"),
     ],
 )
