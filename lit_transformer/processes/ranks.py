@@ -1,9 +1,7 @@
 """The ranks of one trial: their environment, their common end."""
 
-import os
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lit_transformer.processes.fork_server import Child
@@ -24,11 +22,6 @@ def rank_environments(devices: int) -> list[dict[str, str]]:
         "MASTER_PORT": str(free_port()),
     }
     return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **common} for rank in range(devices)]
-
-
-def started_by_launcher(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun (or srun with torchrun's variables) started this process as one of several ranks."""
-    return "RANK" in environment and "WORLD_SIZE" in environment and "LOCAL_RANK" in environment
 
 
 def free_port() -> int:
