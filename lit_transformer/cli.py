@@ -48,14 +48,38 @@ SETTINGS_HELP = _settings_help()
 
 
 @app.command(epilog=SETTINGS_HELP)
-def fit(experiment: Experiment, settings: Settings = None, output: Output = Path("runs")) -> None:
-    """Train one experiment; prints the run's folder.
+def fit(
+    experiment: Annotated[
+        Optional[str], typer.Argument(help="A name in experiments/, or a path to a YAML file; not with --resume.")
+    ] = None,
+    settings: Settings = None,
+    resume: Annotated[
+        Optional[Path], typer.Option("--resume", metavar="RUN", help="Go on with the run in this folder, bit for bit.")
+    ] = None,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Go on even where the result will not be bit for bit the same.")
+    ] = False,
+    output: Output = Path("runs"),
+) -> None:
+    """Train one experiment, or go on with a run; prints the run's folder.
 
-    Example: lit-transformer fit gpt_tiny model.num_heads=4 trainer.max_steps=200
+    Examples: lit-transformer fit gpt_tiny model.num_heads=4 trainer.max_steps=200
+
+    lit-transformer fit --resume runs/gpt_tiny/<run-id>
     """
     from lit_transformer.config.layers import shell_layer
     from lit_transformer.training.fit import fit as train
+    from lit_transformer.training.fit import resume as go_on
 
+    if resume is not None:  # what stands where an experiment would is then a setting
+        given = [*([experiment] if experiment else []), *(settings or [])]
+        _end_with_folder(*go_on(resume, [shell_layer(given)], allow_drift=allow_drift))
+    if experiment is None or allow_drift:
+        raise UserError(
+            "fit needs an experiment, or --resume RUN\n"
+            f"  got      {'--allow-drift without --resume' if allow_drift else 'neither'}\n"
+            "  fix      lit-transformer fit gpt_tiny, or lit-transformer fit --resume runs/gpt_tiny/<run-id>"
+        )
     _end_with_folder(*train(experiment, [shell_layer(settings or [])], output=output))
 
 
@@ -154,6 +178,22 @@ def compare(
     from lit_transformer.compare.verb import compare as show
 
     show(directory, html=html, csv=csv, json=as_json)
+
+
+@app.command()
+def doctor(
+    output: Annotated[Path, typer.Option("--output", help="The folder that runs would be written under.")] = Path(
+        "runs"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Check that runs will work here, and how fast this machine is; status 1 where something would break a run.
+
+    Example: lit-transformer doctor --output /scratch/runs
+    """
+    from lit_transformer.doctor.report import doctor as check
+
+    sys.exit(check(output, as_json=as_json))
 
 
 @sweep_app.command("run", epilog=SETTINGS_HELP)

@@ -59,6 +59,7 @@ AT_LEAST: dict[str, float] = {
     "trainer.accumulate": 1,
     "trainer.gradient_clip": 0,
     "trainer.val_every": 1,
+    "trainer.keep_checkpoints": 1,
     "trainer.early_stopping.patience": 1,
     "trainer.early_stopping.min_delta": 0,
     "trainer.limit_train_batches": 0,
@@ -70,7 +71,7 @@ AT_LEAST: dict[str, float] = {
 """Dotted key -> the least value allowed."""
 
 SHARES = ("model.dropout", "objective.label_smoothing", "optimizer.beta1", "optimizer.beta2", "data.val_fraction",
-          "data.test_fraction")  # fmt: skip
+          "data.test_fraction", "trainer.ema_decay")  # fmt: skip
 """Settings in [0, 1)."""
 
 
@@ -177,7 +178,11 @@ def _length(config: ExperimentConfig) -> Iterator[Broken]:
             "at least one of them",
             "set trainer.max_steps=1000, say",
         )
-    durations = {"trainer.max_time": trainer.max_time, "trainer.checkpoint_every": trainer.checkpoint_every}
+    durations = {
+        "trainer.max_time": trainer.max_time,
+        "trainer.checkpoint_every": trainer.checkpoint_every,
+        "trainer.hang_timeout": trainer.hang_timeout,
+    }
     for key, value in durations.items():
         if isinstance(value, int) and value < 1:
             yield Broken((key,), str(value), "1 or more steps, or minutes such as 10min")

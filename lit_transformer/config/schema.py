@@ -104,6 +104,8 @@ class DataConfig:
     """Sequences in one optimizer step, over all devices and accumulated micro-batches."""
     loader_workers: int = 0
     """Processes that load batches beside each rank; 0 loads in the rank itself."""
+    persistent_workers: bool = True
+    """Keep the loader's processes from one validation to the next."""
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
 
 
@@ -185,12 +187,24 @@ class TrainerConfig:
     """Micro-batches whose gradients make one optimizer step; batch_size is split among them."""
     gradient_clip: float | None = 1.0
     """Largest norm of the gradient; null = no clipping."""
+    ema_decay: float | None = None
+    """Decay of an exponential average of the weights, which is then validated and kept as best; null = none."""
+    non_finite: Literal["stop", "skip", "rollback"] = "stop"
+    """At a NaN or infinity in loss or gradients: stop, leave out the step, or take the newest checkpoint's weights."""
+    activation_checkpointing: bool = False
+    """Keep each block's input alone and compute the rest again in the backward pass: less memory, a third more time."""
+    deterministic: bool = False
+    """Use deterministic kernels alone, which bitwise resume on a GPU needs; a CPU's are."""
     compile: bool = False
     """Compile the network with torch.compile."""
     val_every: int = 250
     """Steps between validations; the last step is always validated."""
     checkpoint_every: int | str = 1000
     """Steps between checkpoints, or minutes such as 10min; the last step is always saved."""
+    keep_checkpoints: int = 2
+    """Resumable checkpoints kept while training, the newest as last.ckpt; the others serve where that is damaged."""
+    hang_timeout: str | None = "30min"
+    """End the run, naming the rank, when one makes no progress for this long; null = wait for ever."""
     keep: Literal["auto", "best", "last", "all"] = "auto"
     """Checkpoints left when a run completes; all = best and last, auto = all for a run, best for a cell of a sweep."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)

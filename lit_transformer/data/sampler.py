@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import Sampler, SequentialSampler
+from torch.utils.data import Sampler
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import TrainerConfig
@@ -23,6 +23,9 @@ class Plan:
     """First token of each row's block, (rows,); PADDING for a row without one."""
     window_count: int
     """Targets in the whole optimizer step: all micro-batches of all ranks."""
+    epoch: int = 0
+    step: int = 0
+    """Optimizer step of the epoch, from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +61,13 @@ class Sharding:
 
 
 class PlanSampler(Sampler[Plan]):
-    """Plans of one rank for an epoch; a short last batch is filled up with rows of padding.
+    """Plans of one rank, epoch after epoch without end; a short last batch is filled up with rows of padding.
 
-    `starts` gives an epoch's blocks in order, `counts` the targets in each; `limit` is the number of micro-batches
-    that will be run at most, beyond which nothing counts into a window. Global step s takes `batch_size` blocks;
-    its micro-batch (accumulation index x world_size + rank) takes its slice of them, so the blocks of a step are the
-    same for any number of ranks and micro-batches.
-
-    Where `steps_done` knows the optimizer steps of the whole run, they say which epoch and step come next, so that a
-    resumed run continues exactly; else `set_epoch` and `set_start` do.
+    `starts` gives an epoch's blocks in order, `counts` the targets in each; `limit` is the number of micro-batches of
+    an epoch that are taken at most. Step s of an epoch takes `batch_size` blocks; its micro-batch (accumulation index x
+    world_size + rank) takes its slice of them, so the blocks of a step are the same for any number of ranks and
+    micro-batches. `steps_done` gives the optimizer steps of the whole run so far when iteration begins, and with them
+    the epoch and the step that come next: a resumed run needs nothing else.
     """
 
     def __init__(
@@ -77,43 +78,38 @@ class PlanSampler(Sampler[Plan]):
         counts: Callable[[NDArray[np.int64]], NDArray[np.int64]],
         sharding: Sharding,
         limit: int | None = None,
-        steps_done: Callable[[], int | None] = lambda: None,
+        steps_done: Callable[[], int] = lambda: 0,
     ) -> None:
         self._blocks, self._starts, self._counts = blocks, starts, counts
         self._sharding, self._limit, self._steps_done = sharding, limit, steps_done
-        self._epoch = 0
-        self._resume = (0, 0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch; Lightning calls it before each."""
-        self._epoch = epoch
-
-    def set_start(self, epoch: int, step: int) -> None:
-        """Leaves out the first `step` optimizer steps of one epoch; its length stays that of the whole epoch."""
-        self._resume = (epoch, step)
-
-    def __len__(self) -> int:
-        return self._sharding.num_steps(self._blocks) * self._sharding.accumulate
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch, within the limit."""
-        batches = len(self) if self._limit is None else min(self._limit, len(self))
-        return math.ceil(batches / self._sharding.accumulate)
+        return math.ceil(self._micro_batches / self._sharding.accumulate)
+
+    @property
+    def _micro_batches(self) -> int:
+        whole = self._sharding.num_steps(self._blocks) * self._sharding.accumulate
+        return whole if self._limit is None else min(self._limit, whole)
 
     def __iter__(self) -> Iterator[Plan]:
-        done = self._steps_done()
-        if done is None:
-            epoch, first = self._epoch, self._resume[1] if self._resume[0] == self._epoch else 0
-        else:
-            # Lightning's count of epochs is off by one in a run resumed from the end of one, and its loader's
-            # workers prefetch before it calls set_epoch
-            epoch, first = divmod(done, max(self.steps_per_epoch, 1))
+        epoch, first = divmod(self._steps_done(), max(self.steps_per_epoch, 1))
+        while True:
+            yield from self.epoch(epoch, first)
+            epoch, first = epoch + 1, 0
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Plan]:
+        """The plans of one epoch from its step `first` on.
+
+        A step whose micro-batches the limit cuts gets its missing ones as padding: every step has as many.
+        """
         rows, windows = self._epoch_rows(epoch)
-        for step in range(first, len(rows)):
-            window = int(windows[step])
-            for starts in rows[step]:
-                yield Plan(starts, window)
+        for step in range(first, self.steps_per_epoch):
+            for index, starts in enumerate(rows[step]):
+                beyond = self._limit is not None and step * self._sharding.accumulate + index >= self._limit
+                places = np.full_like(starts, PADDING) if beyond else starts
+                yield Plan(places, int(windows[step]), epoch, step)
 
     def _epoch_rows(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """This rank's starts (steps, accumulate, micro rows) and the targets of each step (steps,)."""
@@ -128,12 +124,18 @@ class PlanSampler(Sampler[Plan]):
         return rows[:, :, shape.rank], counts.sum(axis=1)
 
 
-class OrderedPlanSampler(PlanSampler, SequentialSampler):  # type: ignore[misc]  # it yields plans, not numbers
-    """Plans in a fixed order; a SequentialSampler, so that Lightning's overfit_batches leaves it in place."""
+class EpochSampler(PlanSampler):
+    """The plans of one epoch, once each time: for validation and testing."""
+
+    def __len__(self) -> int:
+        return self._micro_batches
+
+    def __iter__(self) -> Iterator[Plan]:
+        return self.epoch(0)
 
 
 def limited_batches(batches: int, trainer: TrainerConfig) -> int:
-    """Micro-batches of an epoch that Lightning will run under fast_dev_run, overfit_batches and limit_train_batches."""
+    """Micro-batches of an epoch under fast_dev_run, overfit_batches and limit_train_batches, of `batches` in all."""
     if trainer.fast_dev_run:
         return min(batches, 1)
     limit = trainer.overfit_batches or trainer.limit_train_batches

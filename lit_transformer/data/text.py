@@ -13,7 +13,7 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.blocks import eval_starts, gather, num_targets, num_train_blocks, train_starts
 from lit_transformer.data.prepared import PreparedText
-from lit_transformer.data.sampler import OrderedPlanSampler, Plan, PlanSampler, Sharding, limited_batches
+from lit_transformer.data.sampler import EpochSampler, Plan, PlanSampler, Sharding, limited_batches
 from lit_transformer.objectives import LM_OBJECTIVES
 
 Batch = dict[str, Tensor]
@@ -54,8 +54,8 @@ class TextDataModule(LightningDataModule):
 
     Every micro-batch of every rank has the same shape, and every rank the same number of them. In training
     `window_count` counts the targets of the optimizer step, in validation and testing those of the batch, over all
-    ranks. Under a trainer the next batch follows from its `global_step`: a resumed run needs nothing else. Raises
-    UserError where the batch size cannot be divided, or a split has no tokens.
+    ranks. Training batches never end, and the first one follows from the trainer's `global_step`: a resumed run needs
+    nothing else. Raises UserError where the batch size cannot be divided, or a split has no tokens.
     """
 
     def __init__(self, config: ExperimentConfig, prepared: PreparedText, *, rank: int, world_size: int) -> None:
@@ -79,7 +79,7 @@ class TextDataModule(LightningDataModule):
         return self._train_sampler.steps_per_epoch
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled blocks, another order and offset in each epoch; with overfit_batches always the same."""
+        """Shuffled blocks without end, another order and offset in each epoch; with overfit_batches always the same."""
         return self._loader("train", self._train_sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -90,17 +90,15 @@ class TextDataModule(LightningDataModule):
         """Every token of the split once, in order."""
         return self._eval_loader("test")
 
-    def _steps_done(self) -> int | None:
-        """The trainer's optimizer steps, restored from the checkpoint in a resumed run; None without a trainer."""
-        return None if self.trainer is None else self.trainer.global_step
+    def _steps_done(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_step
 
     def _make_train_sampler(self) -> PlanSampler:
         tokens, context, trainer = self._prepared.tokens["train"], self._context_length, self._config.trainer
         blocks = num_train_blocks(tokens, context)
         shuffle = not trainer.overfit_batches
-        kind = PlanSampler if shuffle else OrderedPlanSampler
         steps = self._sharding.num_steps(blocks)
-        return kind(
+        sampler = PlanSampler(
             blocks=blocks,
             starts=lambda epoch: train_starts(tokens, context, seed=self._config.seed, epoch=epoch, shuffle=shuffle),
             counts=partial(num_targets, tokens=tokens, context_length=context),
@@ -108,6 +106,13 @@ class TextDataModule(LightningDataModule):
             limit=limited_batches(steps * self._sharding.accumulate, trainer),
             steps_done=self._steps_done,
         )
+        if not sampler.steps_per_epoch:
+            raise UserError(
+                "trainer.limit_train_batches leaves nothing to train on\n"
+                f"  got      {trainer.limit_train_batches} of {steps * self._sharding.accumulate} batches\n"
+                "  fix      raise it, or set null for all of them"
+            )
+        return sampler
 
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         tokens, context = self._prepared.tokens[split], self._context_length
@@ -118,7 +123,7 @@ class TextDataModule(LightningDataModule):
             )
         starts = eval_starts(tokens, context)
         counts = partial(num_targets, tokens=tokens, context_length=context)
-        sampler = OrderedPlanSampler(
+        sampler = EpochSampler(
             blocks=len(starts), starts=lambda epoch: starts, counts=counts, sharding=self._eval_sharding
         )
         return self._loader(split, sampler)
@@ -132,7 +137,7 @@ class TextDataModule(LightningDataModule):
             collate_fn=_unchanged,
             num_workers=workers,
             multiprocessing_context="fork" if workers else None,  # 0.3 s instead of 2.8 s in a fork server's child
-            persistent_workers=workers > 0,
+            persistent_workers=workers > 0 and self._config.data.persistent_workers,
             pin_memory=self._config.trainer.accelerator in ("auto", "cuda") and torch.cuda.is_available(),
             generator=torch.Generator(),  # else each epoch would draw from the global one, and change dropout
         )

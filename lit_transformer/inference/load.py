@@ -9,10 +9,12 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import read_json
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.checkpoints import read_checkpoint
 from lit_transformer.training.registry import build_task
+from lit_transformer.training.resume import tell
 
 
 def open_run(path: str | os.PathLike[str]) -> RunFolder:
@@ -29,11 +31,14 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
 
 
 def newest_checkpoint(run: RunFolder) -> Path:
-    """The run's best checkpoint, else its last; raises UserError where there is neither."""
-    for path in (run.best_checkpoint, run.last_checkpoint):
-        if path.is_file():
-            return path
-    raise UserError(f"{run.path} has no checkpoint (its status is {run.status()}).\n  fix      train it first")
+    """The run's best checkpoint, else the newest good one, with a message; raises UserError where there is none."""
+    found = CheckpointFolder(run.checkpoints).best(tell)
+    if found is None:
+        raise UserError(
+            f"{run.path} has no good checkpoint (its status is {run.status()})\n"
+            f"  fix      train it first: lit-transformer fit --resume {run.path}"
+        )
+    return found.path
 
 
 def run_config(run: RunFolder) -> ExperimentConfig:

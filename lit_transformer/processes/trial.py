@@ -1,7 +1,7 @@
 """Starts frozen runs, one after another, as warm children; `fit` and a sweep's workers share it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,15 +12,17 @@ TRAIN = "lit_transformer.training.run:main"
 """What a rank runs, named as a string: this package imports neither torch nor training."""
 WRITE_WANDB = "lit_transformer.training.wandb_writer:serve"
 PRELOAD = ("lit_transformer.training.preload",)
+WRITER_PRELOAD = ("lit_transformer.processes.unstoppable", "lit_transformer.training.wandb_writer")
+"""For a runner that only tracks: a launcher sends its signals to every process of the job, the server included."""
 
 
 class TrialRunner:
     """A fork server that holds torch, Lightning and wandb, and one W&B writer for all the runs it starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str] = PRELOAD) -> None:
         # wandb opens a connection for telemetry even offline; it reads this when the server imports it
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        self._server = ForkServer(PRELOAD)
+        self._server = ForkServer(preload)
         self._writer: Child | None = None
 
     def warm(self) -> None:
@@ -45,8 +47,12 @@ class TrialRunner:
             for ranks in rank_environments(devices)
         ]
         if track:
-            self._send("open", folder)
+            self.track(folder)
         return RankGroup(children)
+
+    def track(self, folder: Path) -> None:
+        """Let the writer carry the run's metrics to W&B from now on."""
+        self._send("open", folder)
 
     def end(self, folder: Path) -> None:
         """Tell the writer that the run has ended: it takes the last rows and finishes the W&B run."""

@@ -1,6 +1,7 @@
 """A run's folder: the names in it, and readers that take a run as it is found, half-written or damaged."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -54,12 +55,22 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints and their manifest."""
+        return self.path / "checkpoints"
+
+    @property
+    def ranks(self) -> Path:
+        """How far each rank is, while the run is trained."""
+        return self.path / "ranks"
+
+    @property
     def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
+        return self.checkpoints / "last.ckpt"
 
     @property
     def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
+        return self.checkpoints / "best.ckpt"
 
     @property
     def tokenizer_file(self) -> Path:
@@ -75,6 +86,20 @@ class RunFolder:
         write_json(self.prepared_file, prepared)
         write_json(self.origin_file, origins)
         write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def rewind(self, metrics_bytes: int, system_bytes: int) -> None:
+        """Cut the logs to what they held when a checkpoint was saved, and forget the end of an earlier attempt."""
+        self.result_file.unlink(missing_ok=True)
+        for path, size in ((self.metrics_file, metrics_bytes), (self.system_file, system_bytes)):
+            if self.size_of(path) > size:
+                os.truncate(path, size)
+
+    def size_of(self, path: Path) -> int:
+        """Bytes of one of the run's files; 0 where it is missing."""
+        try:
+            return path.stat().st_size
+        except OSError:
+            return 0
 
     def exists(self) -> bool:
         """Whether this is a run's folder."""

@@ -5,6 +5,8 @@ import shutil
 import signal
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
@@ -31,7 +33,7 @@ def kept_end(run: RunFolder) -> End | None:
 
 
 def clear(run: RunFolder, patience: float = 10.0) -> bool:
-    """Empty the folder of an unfinished earlier attempt; False where its trial still lives after `patience` seconds.
+    """Empty the folder of an attempt at another cell; False where its trial still lives after `patience` seconds.
 
     Only what lies in this folder goes, links are removed and not followed, and the run's lock is held meanwhile. Raises
     UserError where the folder is itself a link, since the files behind it are somebody else's.
@@ -39,23 +41,37 @@ def clear(run: RunFolder, patience: float = 10.0) -> bool:
     if run.path.is_symlink():
         raise UserError(f"{run.path} is a link, and a cell's folder is emptied before it is run; remove the link.")
     run.path.mkdir(parents=True, exist_ok=True)
+    with _held(run, patience) as held:
+        if held:
+            for path in run.path.iterdir():
+                if path == run.lock.path:
+                    continue
+                if stat.S_ISDIR(path.lstat().st_mode):
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+    return held
+
+
+def forget_end(run: RunFolder, patience: float = 10.0) -> bool:
+    """Remove the result of an attempt that is to go on; False where its trial still lives after `patience` seconds."""
+    with _held(run, patience) as held:
+        if held:
+            run.result_file.unlink(missing_ok=True)
+    return held
+
+
+@contextmanager
+def _held(run: RunFolder, patience: float) -> Iterator[bool]:
+    """Hold the run's lock; False where its trial does not let go within `patience` seconds."""
     lock = run.lock
     until = time.monotonic() + patience
-    while not lock.acquire():
-        if time.monotonic() > until:
-            return False
+    while not (held := lock.acquire()) and time.monotonic() < until:
         time.sleep(0.05)
     try:
-        for path in run.path.iterdir():
-            if path == lock.path:
-                continue
-            if stat.S_ISDIR(path.lstat().st_mode):
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        yield held
     finally:
         lock.release()
-    return True
 
 
 def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: bool) -> End | None:

@@ -18,11 +18,11 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
-from lit_transformer.records.atomic import is_full
+from lit_transformer.records.atomic import is_full, read_json
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, Ledger
-from lit_transformer.sweep.outcome import LOSSES, DiskFull, clear, kept_end, settle
+from lit_transformer.sweep.outcome import LOSSES, DiskFull, clear, forget_end, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
 
 NO_SPACE = 75
@@ -86,7 +86,7 @@ class Worker:
             return
         losses = self.ledger.read().get(claim.cell, Attempts()).earlier_losses(claim.attempt)
         try:
-            if not clear(run):
+            if not self._ready(claim):
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
                 return
@@ -103,12 +103,21 @@ class Worker:
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
 
-    def _train(self, claim: Claim) -> int:
-        """Freeze the cell, train it, and give the exit status of its first rank to fail."""
+    def _ready(self, claim: Claim) -> bool:
+        """Freeze the cell, or leave an earlier attempt's folder to go on in; False where that attempt still lives."""
         run, planned = self.folder.cell(claim.cell), self.configs[claim.cell]
-        settings = dict(flat(planned.config))
-        run.freeze(dict(planned.config), dict(planned.origins), dict(planned.prepared))
+        if run.read_config() == planned.config and read_json(run.prepared_file) == planned.prepared:
+            return forget_end(run)
+        if not clear(run):
+            return False
         shutil.copyfile(Path(str(planned.prepared["folder"])) / "tokenizer.json", run.tokenizer_file)
+        run.freeze(dict(planned.config), dict(planned.origins), dict(planned.prepared))
+        return True
+
+    def _train(self, claim: Claim) -> int:
+        """Train the cell, and give the exit status of its first rank to fail."""
+        run = self.folder.cell(claim.cell)
+        settings = dict(flat(self.configs[claim.cell].config))
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
         group = self.runner.start(
             run.path,

@@ -34,6 +34,7 @@ class Task(LightningModule):
         self.total_steps = total_steps
         self.network = build_model(config.model)
         self.train_sums = Sums()
+        self._window = Sums()  # of the step in hand, which may yet be left out
         self.evaluation = Sums()
         self.measured: dict[str, float] = {}
         """The newest validation or test metrics, by full name."""
@@ -41,7 +42,14 @@ class Task(LightningModule):
         """Norm of the newest step's gradient, before clipping."""
         self.used_lr = 0.0
         """Learning rate of the newest step; the optimizer already holds the next step's."""
+        self.accepts: Callable[[Tensor, Tensor], bool] = lambda norm, loss: True
+        """Whether to take a step with this norm of the gradient and this rank's loss; the training's guard."""
         self._training_sums: Callable[[Batch], dict[str, Tensor]] = self.training_sums
+
+    @property
+    def plain_config(self) -> dict[str, object]:
+        """The configuration as nested plain values."""
+        return to_plain(self.config)
 
     @abstractmethod
     def training_sums(self, batch: Batch) -> dict[str, Tensor]:
@@ -67,7 +75,7 @@ class Task(LightningModule):
         by the whole window's count stands in their place (token-weighted losses are wrong otherwise).
         """
         sums = self._training_sums({name: batch[name] for name in batch if name != "window_count"})
-        self.train_sums.add(sums)
+        self._window.add(sums)
         parts = self.trainer.world_size * self.config.trainer.accumulate
         return sums["loss"] * (parts / batch["window_count"])
 
@@ -101,16 +109,22 @@ class Task(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm and keep the norm, which Lightning's own clipping throws away."""
+        """Clip by norm, keep the norm, which Lightning's own clipping throws away, and drop a step not accepted."""
         self.used_lr = float(optimizer.param_groups[0]["lr"])
         limit = self.config.trainer.gradient_clip
+        parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
         if limit is not None:
-            self.gradient_norm = clip_grad_norm_(self.network.parameters(), limit)
-        elif (self.trainer.global_step + 1) % self.config.tracking.log_every == 0:
-            self.gradient_norm = get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+            self.gradient_norm = clip_grad_norm_(parameters, limit)
+        else:
+            self.gradient_norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.accepts(self.gradient_norm, self._window["loss"]):
+            self.train_sums.merge(self._window)
+        else:
+            self._window.clear()
+            optimizer.zero_grad()  # an optimizer leaves weights and moments without a gradient as they are
 
     def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
-        checkpoint["config"] = to_plain(self.config)
+        checkpoint["config"] = self.plain_config
 
     def _measure(self, split: str) -> None:
         metrics = self.metrics(self.evaluation.take(), split)

@@ -16,7 +16,28 @@ class Sums:
             # float64: a float32 sum of losses loses digits after some million tokens (mps has no float64)
             wide = value.detach().to(torch.float32 if value.device.type == "mps" else torch.float64)
             total = self._totals.get(name)
-            self._totals[name] = wide if total is None else total.add_(wide)
+            self._totals[name] = wide.clone() if total is None else total.add_(wide)
+
+    def merge(self, other: "Sums") -> None:
+        """Add what another holds, and empty it."""
+        self.add(other._totals)
+        other.clear()
+
+    def clear(self) -> None:
+        """Start again."""
+        self._totals = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        """One of this rank's sums, a float64 scalar."""
+        return self._totals[name]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """This rank's sums, for a checkpoint."""
+        return {name: total.cpu() for name, total in self._totals.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """Go on from sums that `state_dict` gave."""
+        self._totals = {name: total.to(device) for name, total in state.items()}
 
     def take(self) -> dict[str, float]:
         """The sums over all ranks, and start again; every rank must call this at the same point."""

@@ -1,27 +1,49 @@
-"""Checkpoints: whole or absent, and loaded as data only."""
+"""Checkpoints: whole or absent, checked before use, loaded as data only."""
 
+import os
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import TrainerConfig
-from lit_transformer.records.atomic import is_full, write_atomic
+from lit_transformer.config.schema import OptimizerConfig, TrainerConfig
+from lit_transformer.records.atomic import is_full
+from lit_transformer.records.checkpoints import CheckpointFolder, verify
+from lit_transformer.records.hashed import Digests
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
+from lit_transformer.training.non_finite import Diverged, all_finite
+
+torch.serialization.set_crc32_options(False)  # the manifest's SHA-256 says more, and a CRC costs a third of a save
 
 
-class AtomicCheckpointIO(CheckpointIO):
-    """Writes beside the target, flushed, by rename; Lightning's own stages in $TMPDIR, another file system."""
+class VerifiedCheckpointIO(CheckpointIO):
+    """Writes into a folder of checkpoints, manifest last; loads only what agrees with the manifest.
+
+    Lightning's own stages in $TMPDIR, often another file system, and flushes nothing.
+    """
+
+    def __init__(self, folder: CheckpointFolder) -> None:
+        self._folder = folder
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         try:
-            write_atomic(Path(path), lambda file: torch.save(checkpoint, file))
+            self._folder.save(
+                Path(path).name,
+                lambda file: torch.save(checkpoint, file),
+                step=checkpoint["global_step"],
+                resumable="optimizer_states" in checkpoint,
+                facts=storage_options or {},
+            )
         except RuntimeError as error:
             if error.__context__ is not None and is_full(error.__context__):
                 raise error.__context__ from None  # torch's writer hides a full disk behind "unexpected pos"
@@ -35,59 +57,119 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values on the CPU; raises UserError where it is missing or damaged."""
+    """A checkpoint's tensors and plain values on the CPU, its SHA-256 compared with its folder's manifest first.
+
+    Raises UserError where it is missing, damaged, cut, or not written by a run of this project.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}.\n  fix      train the run first")
+    digests = Digests()  # hashed once, whatever the number of entries
+    problems = [verify(path, entry, digests.of) for entry in CheckpointFolder(path.parent).entries()]
+    if None not in problems:
+        raise UserError(
+            f"{path} is damaged or foreign: its size and SHA-256 are not those of any checkpoint that the run saved "
+            f"({path.parent / 'manifest.json'}).\n"
+            "  fix      take it away; `fit --resume` goes on from the newest good one"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"There is no checkpoint {path}.\n  fix      train the run first") from None
-    except Exception as error:  # torch raises EOFError, RuntimeError, UnpicklingError ... for a damaged file
-        raise UserError(f"The checkpoint {path} is damaged ({type(error).__name__}: {error}).") from None
+    except Exception as error:  # torch raises EOFError, RuntimeError, UnpicklingError ... for what it cannot read
+        raise UserError(f"The checkpoint {path} cannot be read ({type(error).__name__}: {error}).") from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise UserError(f"{path} is no checkpoint of this project: it holds no state_dict.")
     return checkpoint
 
 
-class Checkpoints(Callback):
-    """Saves last.ckpt every so often and after the last step, best.ckpt (weights only) at each new best validation."""
+class Checkpoints:
+    """When checkpoints are due, and the best validation so far."""
 
-    def __init__(self, run: RunFolder, config: TrainerConfig) -> None:
-        self.run = run
+    def __init__(self, run: RunFolder, config: TrainerConfig, identity: dict[str, object]) -> None:
+        self._run, self._identity = run, identity
         every = config.checkpoint_every
         self._steps = every if isinstance(every, int) else None
         self._seconds = seconds(every) if isinstance(every, str) else None
         self._saved_at = time.monotonic()
-        self._saved_step = 0
         self.best_step = 0
         self.best: dict[str, float] = {}
         """Validation metrics of `best.ckpt`."""
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        step = trainer.global_step
-        if step == self._saved_step:
-            return
-        due = self._steps is not None and step % self._steps == 0
-        if self._seconds is not None:  # clocks differ between ranks; rank 0's decides
-            due = bool(trainer.strategy.broadcast(time.monotonic() - self._saved_at >= self._seconds))
-        if due:
-            self.save_last(trainer)
+    def due(self, step: int) -> bool:
+        """Whether the number of steps asks for a checkpoint."""
+        return self._steps is not None and step % self._steps == 0
+
+    def time_due(self) -> bool:
+        """Whether this rank's clock does."""
+        return self._seconds is not None and time.monotonic() - self._saved_at >= self._seconds
 
     def save_last(self, trainer: Trainer) -> None:
-        """Save everything that a resume needs."""
-        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
-        trainer.save_checkpoint(self.run.last_checkpoint)
+        """Save everything that a resume needs; every rank takes part. Raises Diverged rather than save a NaN."""
+        self._save(trainer, self._run.last_checkpoint, weights_only=False)
+        self._saved_at = time.monotonic()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
-        value = pl_module.measured[pl_module.monitor]
-        if not self.best or value < self.best[pl_module.monitor]:
-            self.best, self.best_step = dict(pl_module.measured), trainer.global_step
-            trainer.save_checkpoint(self.run.best_checkpoint, weights_only=True)
+    def save_if_best(self, trainer: Trainer, task: Task) -> None:
+        """Save the weights alone where the newest validation is the best so far."""
+        value = task.measured[task.monitor]
+        if not self.best or value < self.best[task.monitor]:
+            self.best, self.best_step = dict(task.measured), trainer.global_step
+            self._save(trainer, self._run.best_checkpoint, weights_only=True)
+
+    def _save(self, trainer: Trainer, path: Path, *, weights_only: bool) -> None:
+        task = trainer.lightning_module
+        tensors = [*task.state_dict().values()]
+        if not weights_only:
+            tensors += _moments(trainer.optimizers)
+        if not all_finite(tensors):
+            raise Diverged(f"a weight is no number after step {trainer.global_step}; the earlier checkpoint is kept")
+        trainer.save_checkpoint(path, weights_only=weights_only, storage_options=self._facts(trainer))
+
+    def _facts(self, trainer: Trainer) -> dict[str, object]:
+        """What the manifest says of a checkpoint; the logs are on the disk before it is."""
+        if not trainer.is_global_zero:
+            return {}
+        sizes = {"metrics_bytes": self._run.metrics_file, "system_bytes": self._run.system_file}
+        for path in sizes.values():
+            if path.exists():
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        return {"identity": self._identity, **{name: self._run.size_of(path) for name, path in sizes.items()}}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.best, self.best_step = state["best"], state["best_step"]
 
 
-def prune(run: RunFolder, keep: str) -> None:
-    """Remove the checkpoints that a complete run does not keep."""
-    for path, kept in ((run.last_checkpoint, ("all", "last")), (run.best_checkpoint, ("all", "best"))):
-        if keep not in kept:
-            path.unlink(missing_ok=True)
+def _moments(optimizers: list[Optimizer]) -> Iterator[Tensor]:
+    for optimizer in optimizers:
+        for state in optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
+
+
+def check_space(run: RunFolder, network: nn.Module, optimizer: OptimizerConfig, trainer: TrainerConfig) -> None:
+    """See that the disk has room for the run's checkpoints, by their real size; raises UserError."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    moments = 2 if optimizer.name in ("adamw", "adam") else 1 if optimizer.momentum else 0
+    last = weights * (1 + moments + (trainer.ema_decay is not None))
+    needed = (
+        trainer.keep_checkpoints + 1
+    ) * last + weights  # one more, since a new one is whole before an old one goes
+    there = sum(path.stat().st_size for path in run.checkpoints.glob("*.ckpt"))
+    free = shutil.disk_usage(run.path).free
+    if free < needed - there:
+        raise UserError(
+            f"there is too little room for the checkpoints of {run.path}\n"
+            f"  got      {_shown(free)} free, {_shown(there)} of checkpoints already there\n"
+            f"  allowed  {_shown(needed)}: {trainer.keep_checkpoints} kept and one being written, {_shown(last)} each, "
+            "and best.ckpt\n"
+            "  fix      free some space, choose another disk with --output, or lower trainer.keep_checkpoints"
+        )
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

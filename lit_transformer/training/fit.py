@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import Layer, mapping_layer
-from lit_transformer.config.load import Loaded, load_experiment
+from lit_transformer.config.load import Loaded, load_experiment, load_layers
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.show import to_plain
-from lit_transformer.processes.hardware import resolved
+from lit_transformer.processes.hardware import check_devices, resolved
+from lit_transformer.processes.progress_file import progress_path, read_progress
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import TrialRunner
+from lit_transformer.records.atomic import read_json
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.identity import identity
+from lit_transformer.training.resume import DRIFT_VARIABLE, continue_from
 
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
@@ -32,6 +36,7 @@ def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int,
     Raises UserError before anything is trained.
     """
     loaded = load_experiment(experiment, layers)
+    check_devices(loaded.config)
     from lit_transformer.training.prepare import prepare  # numpy and tokenizers: not before the settings are right
     from lit_transformer.training.prepare_progress import shown_progress
 
@@ -41,13 +46,93 @@ def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int,
         prepared = prepare(loaded.config, progress=progress)
     run, config = freeze(loaded, prepared, output / loaded.config.experiment / run_id())
     print(f"training {config.experiment} in {run.path} (torch and Lightning load first)", file=sys.stderr)
+    return train(runner, run, config), run.path
+
+
+def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allow_drift: bool = False) -> int:
+    """Train a frozen run, or go on with it, in ranks of its own; the exit status. Signals go on to the ranks."""
+    environment = {DRIFT_VARIABLE: "1"} if allow_drift else {}
     with forwarded_signals() as groups:
-        group = runner.start(run.path, devices=config.trainer.devices, track=config.tracking.wandb != "off")
+        group = runner.start(
+            run.path,
+            devices=config.trainer.devices,
+            environment=environment,
+            track=config.tracking.wandb != "off",
+        )
         groups.append(group)
         status = group.wait()
         runner.end(run.path)
         runner.close()
-    return status, run.path
+    if group.reason:
+        print(f"{group.reason}; `lit-transformer fit --resume {run.path}` goes on", file=sys.stderr)
+    return status
+
+
+def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path]:
+    """Go on with the run in `folder`, under further settings; the exit status and the folder.
+
+    A complete run is left as it is unless settings are given. Raises UserError where the folder is no run, is being
+    trained, or holds a checkpoint that does not fit, and, unless `allow_drift`, where the result would not be exact.
+    """
+    run = RunFolder(folder)
+    if not run.exists():
+        raise UserError(
+            f"{folder} is no run's folder: it holds no config.yaml\n"
+            "  fix      give a run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep"
+        )
+    frozen = mapping_layer(run.read_config(), str(run.config_file))
+    loaded = load_layers([Layer(frozen.values, run.read_origins() or frozen.origins), *layers])
+    if run.status() == "complete" and not any(layer.values for layer in layers):
+        print(f"{folder} is complete; settings such as trainer.max_steps=2000 would make it go on", file=sys.stderr)
+        return 0, folder
+    check_devices(loaded.config)
+    runner = TrialRunner()
+    runner.warm()
+    config, origins = resolved(loaded.config)
+    prepared = _prepared_again(config, run)
+    with _held(run):
+        continue_from(run, identity(config, prepared["fingerprint"]), allow_drift=allow_drift, report=lambda text: None)
+        run.freeze(to_plain(config), {**loaded.origins, **origins}, prepared)
+    print(f"going on with {run.path} (torch and Lightning load first)", file=sys.stderr)
+    return train(runner, run, config, allow_drift=allow_drift), run.path
+
+
+@contextmanager
+def _held(run: RunFolder) -> Iterator[None]:
+    """Hold the run's lock, which its trial takes next; raises UserError where one lives."""
+    lock = run.lock
+    if not lock.acquire():
+        raise UserError(
+            f"{run.path} is being trained now\n"
+            f"  got      {_trainers(run)}\n"
+            "  allowed  one training at a time in a folder\n"
+            "  fix      wait for it, or stop it first"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _trainers(run: RunFolder) -> str:
+    progress = read_progress(progress_path(run.path, 0))
+    return f"process {progress.pid}, at step {progress.step}" if progress else "a living process"
+
+
+def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, object]:
+    """What prepared.json is to say now: the data as they are, or as they were frozen where the source is gone."""
+    from lit_transformer.data.prepared import load_prepared
+    from lit_transformer.training.prepare import prepare
+    from lit_transformer.training.prepare_progress import shown_progress
+
+    frozen = read_json(run.prepared_file)
+    try:
+        with shown_progress() as progress:
+            return prepare(config, progress=progress).data
+    except UserError:
+        if load_prepared(Path(str(frozen.get("folder")))).fingerprint == frozen.get("fingerprint"):
+            return frozen
+        raise
 
 
 def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolder, ExperimentConfig]:
@@ -55,7 +140,7 @@ def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolde
     config, here = resolved(prepared.config)
     origins = {**loaded.origins, **dict.fromkeys(prepared.derived, "prepare"), **here}
     run = RunFolder(folder)
-    run.path.mkdir(parents=True)
+    run.path.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(str(prepared.data["folder"])) / "tokenizer.json", run.tokenizer_file)
     run.freeze(to_plain(config), origins, prepared.data)
     return run, config

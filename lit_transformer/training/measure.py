@@ -1,13 +1,14 @@
 """Memory of a process and the peak arithmetic rate of its device."""
 
 import json
-import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import torch
 
+from lit_transformer.processes.hardware import processor
 from lit_transformer.records.atomic import write_json
 
 # Dense peak FLOP/s of one GPU by precision, from the makers' data sheets; 32 is plain float32, since torch leaves TF32
@@ -26,6 +27,8 @@ GPU_PEAKS: dict[str, dict[str, float]] = {
     "RTX 4090": {"bf16": 165e12, "32": 82.6e12},
     "RTX 3090": {"bf16": 71e12, "32": 35.6e12},
 }
+
+CPU = torch.device("cpu")
 
 
 def memory_bytes(device: torch.device) -> int:
@@ -52,7 +55,8 @@ def peak_flops(device: torch.device, precision: str, threads: int, cache: Path) 
         return next((peaks[kind] for known, peaks in GPU_PEAKS.items() if known in name), None)
     if device.type != "cpu":
         return None
-    path = cache / f"peak-{processor()}-{threads}-{'float32' if precision == '32' else 'bfloat16'}.json"
+    name = "".join(letter if letter.isalnum() else "_" for letter in processor())  # fit for a file's name
+    path = cache / f"peak-{name}-{threads}-{'float32' if precision == '32' else 'bfloat16'}.json"
     try:
         return float(json.loads(path.read_text())["flops_per_second"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -61,22 +65,27 @@ def peak_flops(device: torch.device, precision: str, threads: int, cache: Path) 
         return peak
 
 
-def matmul_flops(dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
-    """FLOP/s of the fastest of `repeats` square matrix products on this process's threads."""
-    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+def matmul_flops(dtype: torch.dtype, size: int = 1024, repeats: int = 5, device: torch.device = CPU) -> float:
+    """FLOP/s of the fastest of `repeats` square matrix products; on a CPU on this process's threads."""
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _fastest(lambda: left @ right, repeats, device)
+
+
+def copy_bandwidth(size: int = 2**28, repeats: int = 5, device: torch.device = CPU) -> float:
+    """Bytes/s that the fastest of `repeats` copies of `size` bytes reads and writes, which counts each byte twice."""
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.ones_like(source)
+    return 2 * size / _fastest(lambda: target.copy_(source), repeats, device)
+
+
+def _fastest(act: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """Seconds of the fastest of `repeats` calls, waiting for the device."""
+    wait = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device.type, lambda: None)
     best = float("inf")
     for _ in range(repeats):
+        wait()
         start = time.perf_counter()
-        left @ right
+        act()
+        wait()
         best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
-
-
-def processor() -> str:
-    """A short name of the processor, fit for a file name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = os.uname().machine
-    return "".join(letter if letter.isalnum() else "_" for letter in name)
+    return best

@@ -1,12 +1,10 @@
 """A run's end, as result.json."""
 
-import platform
 from dataclasses import dataclass, field
-from importlib.metadata import version as installed
 
 from lit_transformer.records.atomic import write_json
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder, Status
-from lit_transformer.version import __version__
+from lit_transformer.training.identity import versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +23,8 @@ class Result:
     flops: int = 0
     tokens: int = 0
     steps: int = 0
+    steps_left_out: int = 0
+    """Of them without an update, because loss or gradient was no number."""
     seconds: float = 0.0
     """From the first step to the last validation."""
     tokens_per_second: float = 0.0
@@ -35,10 +35,3 @@ class Result:
 def write_result(run: RunFolder, result: Result) -> None:
     """Write result.json, by rename: the last file that a run writes."""
     write_json(run.result_file, {"version": RESULT_VERSION, **vars(result), "versions": versions()})
-
-
-def versions() -> dict[str, str]:
-    """Versions that a run's numbers depend on."""
-    packages = ("torch", "lightning", "tokenizers", "numpy")
-    found = {name: installed(name) for name in packages}
-    return {"lit-transformer": __version__, "python": platform.python_version(), **found}

@@ -1,39 +1,50 @@
 """One rank of one frozen run: what the fork server's children execute."""
 
+import hashlib
 import logging
 import os
 import sys
-import time
 import traceback
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
 from lit_transformer.models.flops import flops_per_token
+from lit_transformer.processes.progress_file import Phase
 from lit_transformer.records.atomic import is_full, read_json
+from lit_transformer.records.checkpoints import CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder, Status
 from lit_transformer.records.sweep_folder import sweep_of
-from lit_transformer.training.checkpoints import Checkpoints, prune
+from lit_transformer.training.averaging import Averaging
+from lit_transformer.training.checkpoints import Checkpoints, check_space
+from lit_transformer.training.identity import identity
 from lit_transformer.training.measure import peak_flops, peak_memory_bytes
+from lit_transformer.training.non_finite import Diverged, Guard
 from lit_transformer.training.progress import ProgressReport
 from lit_transformer.training.registry import Parts, build_parts, open_prepared
 from lit_transformer.training.result import Result, write_result
+from lit_transformer.training.resume import continue_from, drift_allowed
+from lit_transformer.training.rollback import roll_back
 from lit_transformer.training.run_log import RunLog
-from lit_transformer.training.stopping import Diverged, StopOnSignal
+from lit_transformer.training.step_end import StepEnd
+from lit_transformer.training.stopping import Agreement, StopOnSignal, exit_status
 from lit_transformer.training.trainer import build_trainer
+from lit_transformer.training.watchdog import Watchdog
 
 
 def main(folder: str) -> int:
-    """Train the frozen run in `folder` as the rank that the environment names; returns the exit status.
+    """Train the frozen run in `folder` as the rank that the environment names, going on from its newest checkpoint.
 
-    0 complete, 1 failed or diverged, 2 the user's mistake, 130 or 143 stopped by a signal after a checkpoint.
+    Returns the exit status: 0 complete, 1 failed or diverged, 2 the user's mistake, 130 or 143 stopped by a signal
+    after a checkpoint.
     """
     stop = StopOnSignal()
     run = RunFolder(Path(folder))
@@ -44,84 +55,123 @@ def main(folder: str) -> int:
         return 2
     try:
         config = from_plain(run.read_config(), str(run.config_file))
-        return _train(run, config, rank, stop)
-    except SIGTERMException:  # a signal that came before the first step, while Lightning's handler was on
-        return stop.exit_status
+        timeout = config.trainer.hang_timeout
+        watchdog = Watchdog(run.path, rank, _world_size(config), seconds(timeout) if timeout else None)
+        watchdog.start()
+        return _Training(run, config, rank, stop, watchdog).run()
     except Exception as error:
         kind: Status = "diverged" if isinstance(error, Diverged) else "failed"
         print(_said(run, error), file=sys.stderr)
-        if rank == 0:
+        if rank == 0 and not _lost_a_peer(error):
             _write_failure(run, kind, error)
         return 2 if isinstance(error, UserError) else 1
     finally:
         lock.release()
 
 
-def _train(run: RunFolder, config: ExperimentConfig, rank: int, stop: StopOnSignal) -> int:
-    warnings.filterwarnings("ignore", module="lightning")  # advice on settings that are ours to choose
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)  # OMP_NUM_THREADS comes too late in a forked child
-    world_size = config.trainer.devices * config.trainer.num_nodes
-    torch.manual_seed(config.seed)  # initial weights: the same on every rank
-    parts = build_parts(config, open_prepared(config, read_json(run.prepared_file)), rank=rank, world_size=world_size)
-    torch.manual_seed(config.seed + 1_000_003 * (rank + 1))  # dropout: another on every rank
-    log, checkpoints = _log(run, config, parts), Checkpoints(run, config.trainer)
-    callbacks: list[Callback] = [log, checkpoints, LastValidation(stop, log, checkpoints), stop]
-    if rank == 0:
-        callbacks.append(ProgressReport(log, parts.total_steps))
-    trainer = build_trainer(config, run, callbacks)
-    start = time.perf_counter()
-    try:
-        trainer.fit(parts.task, datamodule=parts.data)
-    finally:
-        if rank == 0:
-            log.flush()
-    if stop.received:
-        return stop.exit_status
-    if rank == 0:
-        result = _result(trainer, parts, log, checkpoints, time.perf_counter() - start)
-        keep = config.trainer.keep
-        prune(run, ("best" if sweep_of(run) else "all") if keep == "auto" else keep)
-        write_result(run, result)
-    return 0
+def _world_size(config: ExperimentConfig) -> int:
+    return config.trainer.devices * config.trainer.num_nodes
 
 
-class LastValidation(Callback):
-    """After the last step: validate if that step was not, then save; a stopped run only saves."""
+@dataclass
+class _Training:
+    """What one rank does from its start to its end."""
 
-    def __init__(self, stop: StopOnSignal, log: RunLog, checkpoints: Checkpoints) -> None:
-        self._stop, self._log, self._checkpoints = stop, log, checkpoints
-        self._validated_step = -1
+    folder: RunFolder
+    config: ExperimentConfig
+    rank: int
+    stop: StopOnSignal
+    watchdog: Watchdog
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._validated_step = trainer.global_step
+    def run(self) -> int:
+        """The exit status."""
+        self._set_up_process()
+        run, config = self.folder, self.config
+        prepared = open_prepared(config, read_json(run.prepared_file))
+        who = identity(config, prepared.fingerprint)
+        found = self._continue_from(who)
+        torch.manual_seed(config.seed)  # initial weights: the same on every rank
+        parts = build_parts(config, prepared, rank=self.rank, world_size=_world_size(config))
+        torch.manual_seed(config.seed + 1_000_003 * (self.rank + 1))  # dropout: another on every rank
+        if self.rank == 0:
+            check_space(run, parts.task.network, config.optimizer, config.trainer)
+        log, checkpoints = self._log(parts), Checkpoints(run, config.trainer, who)
+        averaging = Averaging(parts.task.network, config.trainer.ema_decay)
+        agreement = Agreement()
+        guard = Guard(
+            config.trainer.non_finite,
+            agreement,
+            scaled=config.trainer.precision == "16-mixed",
+            go_back=lambda: roll_back(run, trainer, parts.task, averaging),
+        )
+        end = StepEnd(
+            config, total_steps=parts.total_steps, stop=self.stop, agreement=agreement, log=log,
+            checkpoints=checkpoints, guard=guard, averaging=averaging, watchdog=self.watchdog,
+        )  # fmt: skip
+        callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
+        if self.rank == 0:
+            callbacks.append(ProgressReport(log, parts.total_steps))
+        trainer = build_trainer(config, run, callbacks, total_steps=parts.total_steps)
+        trainer.fit(parts.task, datamodule=parts.data, ckpt_path=found.path if found else None, weights_only=True)
+        self.watchdog.mark(Phase.ENDING, trainer.global_step)
+        if end.stopped_by and not end.finished:
+            return exit_status(end.stopped_by)
+        if self.rank == 0:
+            result = _result(trainer, parts, log, checkpoints, guard)
+            keep = config.trainer.keep
+            CheckpointFolder(run.checkpoints).prune(("best" if sweep_of(run) else "all") if keep == "auto" else keep)
+            write_result(run, result)
+        return 0
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._stop.received and self._validated_step != trainer.global_step:
-            # As Lightning's own epoch loop does between steps; Trainer.validate would tear the fit down first.
-            trainer.validating = True
-            trainer.fit_loop.epoch_loop.val_loop.run()
-            trainer.training = True
-        self._checkpoints.save_last(trainer)
+    def _set_up_process(self) -> None:
+        warnings.filterwarnings("ignore", module="lightning")  # advice on settings that are ours to choose
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        if self.config.trainer.threads:
+            torch.set_num_threads(self.config.trainer.threads)  # OMP_NUM_THREADS comes too late in a forked child
+
+    def _continue_from(self, who: dict[str, object]) -> Found | None:
+        if self.rank == 0:
+            CheckpointFolder(self.folder.checkpoints).clean()
+            return continue_from(self.folder, who, allow_drift=drift_allowed())
+        return CheckpointFolder(self.folder.checkpoints).newest(lambda text: None)
+
+    def _log(self, parts: Parts) -> RunLog:
+        def peak() -> float | None:
+            threads = self.config.trainer.threads or torch.get_num_threads()
+            return peak_flops(parts.task.device, self.config.trainer.precision, threads, cache_root())
+
+        return RunLog(
+            self.folder,
+            log_every=self.config.tracking.log_every,
+            tokens_per_step=parts.tokens_per_step,
+            flops_per_token=lambda: flops_per_token(self.config.model),
+            peak_flops=peak,
+        )
 
 
-def _log(run: RunFolder, config: ExperimentConfig, parts: Parts) -> RunLog:
-    def peak() -> float | None:
-        threads = config.trainer.threads or torch.get_num_threads()
-        return peak_flops(parts.task.device, config.trainer.precision, threads, cache_root())
+class RanksAgree(Callback):
+    """Before the first step: every rank has read the same config and goes on from the same checkpoint."""
 
-    return RunLog(
-        run,
-        log_every=config.tracking.log_every,
-        tokens_per_step=parts.tokens_per_step,
-        flops_per_token=lambda: flops_per_token(config.model),
-        peak_flops=peak,
-    )
+    def __init__(self, run: RunFolder, found: Found | None, agreement: Agreement) -> None:
+        self._run, self._found, self._agreement = run, found, agreement
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._agreement.start(trainer.world_size)
+        config = hashlib.sha256(self._run.config_file.read_bytes()).hexdigest()[:12]
+        checkpoint = self._found.entry.sha256[:12] if self._found else "none"
+        seen = self._agreement.gather((config, checkpoint))
+        for rank, theirs in enumerate(seen):
+            if theirs != seen[0]:
+                raise UserError(
+                    f"rank {rank} sees another run in {self._run.path} than rank 0\n"
+                    f"  got      config.yaml and checkpoint {theirs}, on rank 0 {seen[0]} (SHA-256)\n"
+                    "  allowed  one folder, the same on every node\n"
+                    "  fix      put runs on a file system that all nodes share"
+                )
 
 
-def _result(trainer: Trainer, parts: Parts, log: RunLog, checkpoints: Checkpoints, elapsed: float) -> Result:
+def _result(trainer: Trainer, parts: Parts, log: RunLog, checkpoints: Checkpoints, guard: Guard) -> Result:
     config = parts.task.config
     tokens = trainer.global_step * parts.tokens_per_step
     flops = flops_per_token(config.model)
@@ -135,9 +185,17 @@ def _result(trainer: Trainer, parts: Parts, log: RunLog, checkpoints: Checkpoint
         flops=flops * tokens,
         tokens=tokens,
         steps=trainer.global_step,
-        seconds=round(elapsed, 3),
+        steps_left_out=guard.left_out,
+        seconds=round(log.seconds, 3),
         tokens_per_second=round(log.tokens_per_second, 1),
         peak_memory_bytes=peak_memory_bytes(parts.task.device),
+    )
+
+
+def _lost_a_peer(error: Exception) -> bool:
+    """Whether a collective failed because another rank is gone: that rank's end is the run's, and it may go on."""
+    return isinstance(error, torch.distributed.DistBackendError) or (
+        isinstance(error, RuntimeError) and ("gloo" in str(error) or "Connection" in str(error))
     )
 
 
@@ -145,6 +203,8 @@ def _said(run: RunFolder, error: Exception) -> str:
     """An error in words, with a traceback only where it is a fault of ours."""
     if is_full(error):
         return f"The disk is full ({error}): what stands in {run.path} is whole. Free some space and train again."
+    if _lost_a_peer(error):
+        return f"Another rank ended: {str(error).splitlines()[0]}"
     return str(error) if isinstance(error, UserError | Diverged) else traceback.format_exc()
 
 

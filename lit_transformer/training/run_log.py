@@ -1,21 +1,25 @@
 """What a run measures, as lines of metrics.jsonl (exact) and system.jsonl (clocked)."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+import torch
+from lightning.pytorch import Trainer
 
 from lit_transformer.records.atomic import finite
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.measure import memory_bytes
-from lit_transformer.training.stopping import check_finite
+
+Row = dict[str, float]
 
 
-class RunLog(Callback):
-    """Writes one row per logged step, ascending; a row waits for the step's validation before it is written."""
+class RunLog:
+    """One row per logged step, ascending, written when the step is over; every rank computes it, rank 0 writes."""
 
     def __init__(
         self,
@@ -27,78 +31,86 @@ class RunLog(Callback):
         peak_flops: Callable[[], float | None],
     ) -> None:
         self.run = run
-        self.last: dict[str, float] = {}
+        self.last: Row = {}
         """The newest value of every metric."""
         self.tokens_per_second = 0.0
         """Over all intervals between rows, validation and checkpoints left out."""
-        self._log_every = log_every
+        self.seconds = 0.0
+        """Since the run's first step, earlier attempts included."""
+        self.log_every = log_every
         self._tokens_per_step = tokens_per_step
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
-        self._row: dict[str, float] = {}
-        self._step = self._logged_step = 0
+        self._row: Row = {}
+        self.logged_step = 0
+        """Step of the newest row of training metrics."""
         self._busy_seconds, self._busy_steps = 0.0, 0
+        self._open = 0.0  # seconds of training since the newest row, before a resume
+        self._first = self._since = time.perf_counter()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._step = self._logged_step = trainer.global_step
-        self._start = self._since = time.perf_counter()
+    def start(self) -> None:
+        """Training begins, or goes on."""
+        now = time.perf_counter()
+        self._since, self._first = now - self._open, now - self.seconds
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        if trainer.global_step == self._step:
-            return  # a micro-batch inside an accumulation window
-        self._step = trainer.global_step
-        if self._row and self._row["step"] != self._step:
-            self.flush()
-        if self._step % self._log_every == 0 or self._step == trainer.max_steps:
-            self._log_training(trainer, pl_module)
+    def elapsed(self) -> float:
+        """Seconds since the run's first step, earlier attempts included."""
+        return time.perf_counter() - self._first
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._paused = time.perf_counter()
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
-        self._since += time.perf_counter() - self._paused
-        self._add(trainer, pl_module.measured)
-        for name, value in pl_module.measured.items():
-            if name.endswith("/loss"):
-                check_finite(value, name, self._step)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._logged_step != self._step:
-            self._log_training(trainer, pl_module)
-
-    def flush(self) -> None:
-        """Write the waiting row, if any."""
-        if self._row:
-            append_row(self.run.metrics_file, self._row)
-            self._row = {}
-
-    def _log_training(self, trainer: Trainer, task: LightningModule) -> None:
-        assert isinstance(task, Task)
-        metrics = task.take_train_metrics()  # all ranks take part
+    def training(self, trainer: Trainer, task: Task, step: int) -> None:
+        """Take the training metrics since the last row; all ranks take part."""
+        metrics = task.take_train_metrics()
         metrics["lr"] = task.used_lr
         if task.gradient_norm is not None:
             metrics["gradient_norm"] = float(task.gradient_norm)
-        self._log_system(trainer)
-        self._add(trainer, metrics)
-        for name in ("train/loss", "gradient_norm"):
-            if name in metrics:
-                check_finite(metrics[name], name, self._step)
+        self._log_system(trainer, step)
+        self._add(metrics)
 
-    def _log_system(self, trainer: Trainer) -> None:
+    def validation(self, metrics: Row) -> None:
+        """Take the metrics of a validation after this step."""
+        self._add(metrics)
+
+    def end_step(self, step: int, *, write: bool) -> None:
+        """Write the step's row, if it has one."""
+        if self._row and write:
+            append_row(self.run.metrics_file, {"step": step, **self._row})
+        self._row = {}
+        self.seconds = self.elapsed()
+
+    def pause(self, seconds: float) -> None:
+        """Leave out a time in which nothing was trained."""
+        self._since += seconds
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "last": self.last,
+            "logged_step": self.logged_step,
+            "open": time.perf_counter() - self._since,
+            "busy": [self._busy_seconds, self._busy_steps],
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens_per_second,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.last, self.logged_step, self.seconds = state["last"], state["logged_step"], state["seconds"]
+        self._open, (self._busy_seconds, self._busy_steps) = state["open"], state["busy"]
+        self.tokens_per_second = state["tokens_per_second"]
+
+    def _log_system(self, trainer: Trainer, step: int) -> None:
         now = time.perf_counter()
-        steps, seconds = self._step - self._logged_step, now - self._since
-        self._logged_step, self._since = self._step, now
+        steps, seconds = step - self.logged_step, now - self._since
+        self.logged_step, self._since = step, now
         self._busy_steps, self._busy_seconds = self._busy_steps + steps, self._busy_seconds + seconds
         self.tokens_per_second = self._busy_steps * self._tokens_per_step / max(self._busy_seconds, 1e-9)
         if not trainer.is_global_zero:
             return
         rate = steps * self._tokens_per_step / max(seconds, 1e-9)
-        flops, peak = rate * self._flops_per_token(), self._peak_flops()
+        with torch.random.fork_rng(devices=[]):  # else what is measured once, or not, would change dropout
+            flops, peak = rate * self._flops_per_token(), self._peak_flops()
         row = {
-            "step": self._step,
-            "seconds": round(now - self._start, 3),
+            "step": step,
+            "seconds": round(self.elapsed(), 3),
             "tokens_per_second": round(rate, 1),
             "flops_per_second": round(flops),
             "mfu": round(flops / peak / trainer.world_size, 4) if peak else None,
@@ -106,14 +118,23 @@ class RunLog(Callback):
         }
         append_row(self.run.system_file, row)
 
-    def _add(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+    def _add(self, metrics: Row) -> None:
         self.last.update(metrics)
-        if trainer.is_global_zero:
-            self._row = {**self._row, "step": self._step, **metrics}
+        self._row.update(metrics)
 
 
-def append_row(path: Path, row: dict[str, float] | dict[str, float | None]) -> None:
-    """Append one line of JSON in one write, so that a reader never sees half of it."""
-    line = json.dumps(finite(row)) + "\n"
-    with path.open("ab", buffering=0) as file:
-        file.write(line.encode())
+def append_row(path: Path, row: Row | dict[str, float | None]) -> None:
+    """Append one line of JSON, so that a reader never sees half of it; a full disk leaves the file as it was."""
+    line = (json.dumps(finite(row)) + "\n").encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            written = os.write(descriptor, line)
+            while written < len(line):  # a short write: the next one says why
+                written += os.write(descriptor, line[written:])
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)

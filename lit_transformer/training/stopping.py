@@ -1,61 +1,61 @@
-"""Stopping at a step boundary when asked by a signal."""
+"""Asking a run to stop, and what all ranks agree on after each step."""
 
-import math
 import os
 import signal
+from dataclasses import dataclass
 from types import FrameType
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import distributed
 
 
-class StopOnSignal(Callback):
-    """SIGTERM, SIGINT, SIGUSR1 end the run after the step in hand, on all ranks at the same step; a second at once."""
+class StopOnSignal:
+    """SIGTERM, SIGINT and SIGUSR1 ask the run to stop after the step in hand; a second signal ends it at once."""
 
     def __init__(self) -> None:
-        self.received = 0
-        """The signal that all ranks have agreed to stop for; 0 while they train."""
-        self._asked = 0  # what the handler saw: apart from `received`, which the ranks agree on at a step's end
-        self._register()
-
-    def _register(self) -> None:
+        self.asked = 0
+        """The signal that this rank has received; the ranks agree on one at a step's end."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
-    @property
-    def exit_status(self) -> int:
-        """130 for SIGINT, 143 for the others, 0 without a signal."""
-        return {0: 0, signal.SIGINT: 130}.get(self.received or self._asked, 143)
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            os._exit(130 if number == signal.SIGINT else 143)  # the last checkpoint is whole: it came by rename
-        self._asked = number
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning has put its own handler in front of ours; it broadcasts inside the handler and hangs the ranks.
-        self._register()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        if trainer.world_size > 1:  # a signal reaches the ranks at different moments, and one rank ahead would hang
-            number = torch.tensor(self._asked, device=trainer.strategy.root_device)
-            torch.distributed.all_reduce(number, op=torch.distributed.ReduceOp.MAX)
-            self.received = int(number)
-        else:
-            self.received = self._asked
-        if self.received:
-            trainer.should_stop = True
+        if self.asked:
+            os._exit(exit_status(number))  # the last checkpoint is whole: it came by rename
+        self.asked = number
 
 
-class Diverged(Exception):
-    """The loss is no longer a number."""
+def exit_status(number: int) -> int:
+    """130 for SIGINT, 143 for the others, 0 without a signal."""
+    return {0: 0, signal.SIGINT: 130}.get(number, 143)
 
 
-def check_finite(value: float | Tensor, name: str, step: int) -> None:
-    """Raise Diverged unless `value` is a finite number."""
-    number = float(value)
-    if not math.isfinite(number):
-        raise Diverged(f"{name} is {number} at step {step}; a smaller optimizer.lr or trainer.gradient_clip may help")
+@dataclass
+class Agreement:
+    """Small numbers that every rank must see alike, exchanged on the CPU so that no GPU is waited for."""
+
+    world_size: int = 1
+    _group: distributed.ProcessGroup | None = None
+
+    def start(self, world_size: int) -> None:
+        """Every rank calls this once, when the process group is there."""
+        self.world_size = world_size
+        if world_size > 1 and distributed.get_backend() != "gloo":
+            group = distributed.new_group(backend="gloo")
+            assert isinstance(group, distributed.ProcessGroup)  # not the number of those that are not in it
+            self._group = group
+
+    def largest(self, *values: int) -> list[int]:
+        """The largest of each value over the ranks."""
+        if self.world_size == 1:
+            return list(values)
+        numbers = torch.tensor(values)
+        distributed.all_reduce(numbers, op=distributed.ReduceOp.MAX, group=self._group)
+        return numbers.tolist()
+
+    def gather(self, value: object) -> list[object]:
+        """Every rank's value, in the order of ranks, on every rank."""
+        if self.world_size == 1:
+            return [value]
+        values: list[object] = [None] * self.world_size
+        distributed.all_gather_object(values, value, group=self._group)
+        return values

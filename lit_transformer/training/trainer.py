@@ -12,8 +12,11 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.schema import ExperimentConfig, TrainerConfig
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
-from lit_transformer.training.checkpoints import AtomicCheckpointIO
+from lit_transformer.training.checkpoints import VerifiedCheckpointIO
+
+NEVER = 2**62
 
 
 class StartedRanks(LightningEnvironment):
@@ -24,29 +27,29 @@ class StartedRanks(LightningEnvironment):
         return True
 
 
-def build_trainer(config: ExperimentConfig, run: RunFolder, callbacks: Sequence[Callback]) -> Trainer:
-    """A Trainer that logs, saves and shows nothing by itself: our callbacks do, once for all tasks."""
-    trainer = config.trainer
-    plugins: list[Any] = [AtomicCheckpointIO()]
-    return Trainer(
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        num_nodes=trainer.num_nodes,
-        strategy=_strategy(trainer),
-        precision=trainer.precision,
-        max_steps=-1 if trainer.max_steps is None else trainer.max_steps,
-        max_epochs=-1 if trainer.max_epochs is None else trainer.max_epochs,
-        max_time=datetime.timedelta(seconds=seconds(trainer.max_time)) if trainer.max_time else None,
-        accumulate_grad_batches=trainer.accumulate,
-        val_check_interval=trainer.val_every * trainer.accumulate,  # Lightning counts micro-batches
+def build_trainer(
+    config: ExperimentConfig, run: RunFolder, callbacks: Sequence[Callback], *, total_steps: int
+) -> Trainer:
+    """A Trainer that logs, validates, saves and stops nothing by itself: StepEnd does, once for all tasks."""
+    settings = config.trainer
+    folder = CheckpointFolder(run.checkpoints, keep=settings.keep_checkpoints)
+    plugins: list[Any] = [VerifiedCheckpointIO(folder), StartedRanks()]
+    trainer = Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings),
+        precision=settings.precision,
+        deterministic=settings.deterministic or None,
+        max_steps=total_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=settings.accumulate,
+        val_check_interval=NEVER,
         check_val_every_n_epoch=None,
-        limit_train_batches=trainer.limit_train_batches,
-        limit_val_batches=trainer.limit_val_batches,
-        overfit_batches=trainer.overfit_batches,
-        fast_dev_run=trainer.fast_dev_run,
-        callbacks=[*callbacks, *_early_stopping(trainer)],
+        limit_val_batches=1 if settings.fast_dev_run else settings.limit_val_batches,
+        callbacks=[*_early_stopping(settings), *callbacks],
         plugins=plugins,
-        profiler=SimpleProfiler(dirpath=run.path, filename="profile") if trainer.profile else None,
+        profiler=SimpleProfiler(dirpath=run.path, filename="profile") if settings.profile else None,
         default_root_dir=run.path,
         logger=False,
         enable_checkpointing=False,
@@ -55,15 +58,27 @@ def build_trainer(config: ExperimentConfig, run: RunFolder, callbacks: Sequence[
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # ours shards already; Lightning would replace it
     )
+    _leave_signals_alone(trainer)
+    return trainer
+
+
+def _leave_signals_alone(trainer: Trainer) -> None:
+    """Keep Lightning from handling SIGTERM: it broadcasts inside the handler, which hangs several ranks.
+
+    It would also ask rank 0 for it before each batch, waiting for the GPU; StepEnd asks once a step, on the CPU.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
 
 def _strategy(trainer: TrainerConfig) -> Strategy | str:
     if trainer.devices * trainer.num_nodes == 1 and trainer.strategy == "auto":
         return "auto"
-    backend = "nccl" if trainer.accelerator == "cuda" else "gloo"
+    # the watchdog, which names the rank that hangs, is to come first
+    patience = 2 * seconds(trainer.hang_timeout) if trainer.hang_timeout else 7 * 24 * 3600
     return DDPStrategy(
-        cluster_environment=StartedRanks(),
-        process_group_backend=backend,
+        process_group_backend="nccl" if trainer.accelerator == "cuda" else "gloo",
+        timeout=datetime.timedelta(seconds=max(patience, 60)),
         find_unused_parameters=False,
         gradient_as_bucket_view=True,
     )

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Callable
@@ -61,11 +62,13 @@ class Followed:
         if mode == "off":
             return
         sweep = sweep_of(run)
+        _remove_offline_runs(run)
         self._run = wandb.init(
             mode="online" if mode == "online" else "offline",
             project=str(tracking["project"]),
             dir=run.path,
             id=_run_id(run),
+            resume="allow" if mode == "online" else None,
             name=run.path.name,
             group=sweep.path.name if sweep else str(config.get("experiment")),
             config=config,
@@ -120,6 +123,15 @@ def _run_id(run: RunFolder) -> str:
     if not path.exists():
         write_text(path, uuid.uuid4().hex[:12])
     return path.read_text(encoding="utf-8").strip()
+
+
+def _remove_offline_runs(run: RunFolder) -> None:
+    """Remove what an earlier attempt logged offline: it is logged again, each step once, from metrics.jsonl."""
+    for folder in (run.path / "wandb").glob("offline-run-*"):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder)
+    latest = run.path / "wandb" / "latest-run"
+    latest.unlink(missing_ok=True)
 
 
 def _guarded(act: Callable[[], None]) -> None:

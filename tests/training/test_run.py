@@ -1,5 +1,6 @@
 """Whole runs, judged by what they leave in their folders."""
 
+import contextlib
 import math
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from lit_transformer.config.registry import metric_names
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.training.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.timeout(180)  # a hang guard: ranks that wait for each other wait for ever
@@ -126,9 +128,9 @@ def test_never_two_writers_in_a_folder(runner, new_run):
     group.kill()
 
 
-def wait_for_rows(run, seconds=60):
+def wait_for_rows(run, seconds=60, beyond=1):
     deadline = time.monotonic() + seconds
-    while len(run.read_metrics()) < 2:
+    while len(run.read_metrics()) <= beyond:
         assert time.monotonic() < deadline, run.log_file.read_text()
         time.sleep(0.02)
 
@@ -157,7 +159,7 @@ def test_the_trainers_options(train, settings, steps, kept):
     assert status == 0, run.log_file.read_text()
     result = run.read_result()
     assert result["steps"] == steps and math.isfinite(result["metrics"]["val/loss"])
-    assert {path.name for path in (run.path / "checkpoints").iterdir()} == kept
+    assert {path.name for path in run.checkpoints.glob("*.ckpt")} == kept
     assert ("trainer.profile=true" in settings) == (run.path / "fit-profile.txt").exists()
 
 
@@ -189,19 +191,33 @@ def test_a_full_disk_is_named_and_what_was_written_is_whole(runner, new_run, tmp
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "none", disk], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
-        run = new_run("model.d_model=64", "trainer.max_steps=40", name="disk/run")
+        run = new_run(
+            "model.d_model=64", "trainer.max_steps=100000", "trainer.checkpoint_every=5", "tracking.log_every=1",
+            name="disk/run",
+        )  # fmt: skip
         group = runner.start(run.path, log=tmp_path / "log.txt", track=False)
+        wait_for_rows(run, beyond=12)
+        with contextlib.suppress(OSError), (disk / "filler").open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(1024))
         assert group.wait() == 1
         said = (tmp_path / "log.txt").read_text()
         assert "The disk is full" in said and "Free some space" in said and "Traceback" not in said
-        assert [row["step"] for row in run.read_metrics()][:2] == [4, 5]
-        assert all(path.name in ("best.ckpt", "last.ckpt") for path in (run.path / "checkpoints").iterdir())
-        for path in (run.path / "checkpoints").iterdir():
-            read_checkpoint(path)
+        steps = [row["step"] for row in run.read_metrics()]
+        assert steps == list(range(1, len(steps) + 1))
+        found = CheckpointFolder(run.checkpoints).newest(print)
+        assert found is not None and found.entry.step >= 5
+        assert read_checkpoint(run.best_checkpoint)["global_step"] % 5 == 0
+        (disk / "filler").unlink()
+        group = runner.start(run.path, log=tmp_path / "log.txt", track=False)
+        wait_for_rows(run, beyond=len(steps) + 5)
+        group.kill()
+        steps = [row["step"] for row in run.read_metrics()]
+        assert steps == list(range(1, len(steps) + 1))
     finally:
         subprocess.run(["umount", disk], check=True)

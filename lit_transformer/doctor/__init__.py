@@ -1,0 +1,1 @@
+"""Will runs work on this machine, and how fast is it: one check, one line."""

@@ -1,0 +1,76 @@
+"""Where a run goes on: the newest good checkpoint, and whether going on from it is exact. Torch-free."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.records.checkpoints import CheckpointFolder, Found
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.identity import Change, changes
+
+DRIFT_VARIABLE = "LIT_TRANSFORMER_ALLOW_DRIFT"
+"""Set to 1 for ranks whose run may go on although the result will not be bit for bit the same."""
+
+
+def tell(text: str) -> None:
+    """One line for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def continue_from(
+    run: RunFolder, now: dict[str, object], *, allow_drift: bool, report: Callable[[str], None] = tell
+) -> Found | None:
+    """The checkpoint that the run goes on from, its logs cut to where that was saved; None where it starts at step 0.
+
+    Says in one line where the run goes on and whether the result stays exact. The run's lock must be held. Raises
+    UserError where the checkpoint is of another network, or something changed and drift is not allowed.
+    """
+    found = CheckpointFolder(run.checkpoints).newest(report)
+    if found is None:
+        run.rewind(0, 0)
+        return None
+    facts = found.entry.facts
+    before = facts.get("identity")
+    different = changes(before if isinstance(before, dict) else {}, now)
+    _refuse_another_network(found.path, different)
+    metrics, system = (_size(facts.get(name)) for name in ("metrics_bytes", "system_bytes"))
+    lost = metrics - run.size_of(run.metrics_file)
+    if lost > 0:
+        different.append(Change("metrics.jsonl", f"{metrics} bytes", f"{metrics - lost} bytes"))
+    if different and not allow_drift:
+        raise UserError(
+            f"{run.path} cannot go on exactly from {found.path.name} (step {found.entry.step}): since it was saved, "
+            "these changed (then -> now)\n"
+            + "\n".join(f"  {change}" for change in different)
+            + "\n  fix      restore them, or go on all the same with --allow-drift"
+        )
+    inexact = f"not exact, by --allow-drift: {'; '.join(map(str, different))}"
+    exact = "exact: the same settings, data, versions, threads and ranks"
+    report(f"going on from {found.path.name}, step {found.entry.step}; {inexact if different else exact}")
+    run.rewind(metrics, system)
+    return found
+
+
+def drift_allowed() -> bool:
+    """Whether this process's environment allows a result that is not bit for bit the same."""
+    return os.environ.get(DRIFT_VARIABLE) == "1"
+
+
+def _refuse_another_network(path: Path, different: list[Change]) -> None:
+    misfits = [change for change in different if not change.fits]
+    if not misfits:
+        return
+    width = max(len(change.what) for change in misfits)
+    lines = [f"  {change.what:<{width}}  {change.before!s:>12}  {change.now!s:>12}" for change in misfits]
+    raise UserError(
+        f"{path} is a checkpoint of another network than the run's config.yaml describes\n"
+        f"  {'':<{width}}  {'checkpoint':>12}  {'config.yaml':>12}\n"
+        + "\n".join(lines)
+        + "\n  fix      restore these settings, or train the new ones in a folder of their own: fit without --resume"
+    )
+
+
+def _size(value: object) -> int:
+    return value if isinstance(value, int) else 0

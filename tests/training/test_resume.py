@@ -1,0 +1,49 @@
+"""A resumed run is the uninterrupted one, bit for bit."""
+
+import pytest
+
+from tests.training.proofs import EPOCHS, assert_resumes_exactly, at_step, complete, differences
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("data.loader_workers=2",),
+        ("data.loader_workers=2", "data.persistent_workers=false"),
+    ],
+    ids=["no workers", "persistent workers", "workers"],
+)
+def test_resumed_from_every_step(runner, new_run, tmp_path, settings):
+    whole = complete(runner, new_run(*EPOCHS, *settings, name="whole"))
+    assert [row["step"] for row in whole.read_metrics()] == [4, 8, 9, 12, 16, 18, 20, 24, 27, 28, 32, 36, 40]
+    assert_resumes_exactly(runner, whole, list(range(1, 41)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "devices"),
+    [
+        (("trainer.precision=bf16-mixed",), 1),
+        (("trainer.precision=16-mixed",), 1),
+        (("trainer.accumulate=3", "trainer.ema_decay=0.9"), 1),
+        (("optimizer.name=sgd", "trainer.non_finite=skip", "trainer.limit_train_batches=7"), 1),
+        (("trainer.early_stopping.patience=2", "trainer.early_stopping.min_delta=0.01", "schedule.name=linear"), 1),
+        ((), 2),
+        (("trainer.accumulate=3", "trainer.ema_decay=0.9", "trainer.non_finite=rollback"), 2),
+    ],
+    ids=["bf16", "16", "accumulated and averaged", "sgd", "early stopping", "ranks", "ranks accumulated and averaged"],
+)
+def test_resumed_under_other_settings(runner, new_run, tmp_path, settings, devices):
+    settings = (*EPOCHS, *settings, f"trainer.devices={devices}")
+    whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
+    last = whole.read_result()["steps"]
+    assert_resumes_exactly(runner, whole, [step for step in (1, 9, 13, 15, 30, 31) if step < last], tmp_path, devices=devices)
+
+
+def test_a_run_that_ended_without_its_result_gets_it(runner, new_run, tmp_path):
+    whole = complete(runner, new_run(*EPOCHS, "trainer.early_stopping.patience=1", name="whole"))
+    last = at_step(whole, 40, tmp_path / "again")
+    complete(runner, last)
+    assert differences(whole, last) == []
