@@ -229,7 +229,10 @@ def _naming(workers: list[BaseProcess], slots: _Slots) -> Iterator[None]:
     except LoaderDied:
         raise
     except (OSError, EOFError) as error:  # reading what a worker sent before it died: its end may come a little later
-        wait([worker.sentinel for worker in workers], DEATH_SECONDS)
+        closed = wait([worker.sentinel for worker in workers], DEATH_SECONDS)
+        for worker in workers:
+            if worker.sentinel in closed:  # a dying process closes its files first
+                worker.join(DEATH_SECONDS)
         _raise_for_dead(workers, slots, error)
         raise
     except RuntimeError as error:

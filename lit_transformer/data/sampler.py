@@ -86,10 +86,11 @@ class PlanSampler(Sampler[Plan]):
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch, within the limit."""
-        return math.ceil(self._micro_batches / self._sharding.accumulate)
+        return math.ceil(self.micro_batches / self._sharding.accumulate)
 
     @property
-    def _micro_batches(self) -> int:
+    def micro_batches(self) -> int:
+        """Those of an epoch, within the limit."""
         whole = self._sharding.num_steps(self._blocks) * self._sharding.accumulate
         return whole if self._limit is None else min(self._limit, whole)
 
@@ -128,7 +129,7 @@ class EpochSampler(PlanSampler):
     """The plans of one epoch, once each time: for validation and testing."""
 
     def __len__(self) -> int:
-        return self._micro_batches
+        return self.micro_batches
 
     def __iter__(self) -> Iterator[Plan]:
         return self.epoch(0)

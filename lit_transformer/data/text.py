@@ -84,7 +84,9 @@ class TextDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Every token of the split once, in order; with overfit_batches the training split."""
-        return self._eval_loader("train" if self._config.trainer.overfit_batches else "val")
+        if not self._config.trainer.overfit_batches:
+            return self._eval_loader("val")
+        return self._eval_loader("train", limited_batches(self._train_sampler.micro_batches, self._config.trainer))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Every token of the split once, in order."""
@@ -114,7 +116,7 @@ class TextDataModule(LightningDataModule):
             )
         return sampler
 
-    def _eval_loader(self, split: str) -> DataLoader[Batch]:
+    def _eval_loader(self, split: str, limit: int | None = None) -> DataLoader[Batch]:
         tokens, context = self._prepared.tokens[split], self._context_length
         if tokens < 2:
             raise UserError(
@@ -124,7 +126,7 @@ class TextDataModule(LightningDataModule):
         starts = eval_starts(tokens, context)
         counts = partial(num_targets, tokens=tokens, context_length=context)
         sampler = EpochSampler(
-            blocks=len(starts), starts=lambda epoch: starts, counts=counts, sharding=self._eval_sharding
+            blocks=len(starts), starts=lambda epoch: starts, counts=counts, sharding=self._eval_sharding, limit=limit
         )
         return self._loader(split, sampler)
 

@@ -1,6 +1,6 @@
 """Encoder and decoder blocks: attention and feed-forward, each with a residual connection and a norm."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lit_transformer.nn.attention import MultiHeadAttention
 from lit_transformer.nn.cache import LayerCache
@@ -8,9 +8,10 @@ from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.feed_forward import ActivationName, FeedForward
 from lit_transformer.nn.norms import NormName, build_norm
 from lit_transformer.nn.positions import Rotary
+from lit_transformer.nn.recompute import Recomputable
 
 
-class EncoderBlock(nn.Module):
+class EncoderBlock(Recomputable):
     """Self-attention, then feed-forward; with causal attention it is the block of a decoder-only network.
 
     Pre-norm normalises what enters a sublayer (Xiong et al. 2020), post-norm the sum after it (Vaswani et al. 2017).
@@ -40,7 +41,7 @@ class EncoderBlock(nn.Module):
         self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
         self.dropout = Dropout(dropout)
 
-    def forward(
+    def compute(  # type: ignore[override]  # its options by name
         self,
         x: Tensor,
         *,
@@ -62,7 +63,7 @@ class EncoderBlock(nn.Module):
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
-class DecoderBlock(nn.Module):
+class DecoderBlock(Recomputable):
     """Causal self-attention, attention over an encoder's output, then feed-forward (Vaswani et al. 2017, 3.1)."""
 
     def __init__(
@@ -90,7 +91,7 @@ class DecoderBlock(nn.Module):
         self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
         self.dropout = Dropout(dropout)
 
-    def forward(
+    def compute(  # type: ignore[override]  # its options by name
         self,
         x: Tensor,
         context: Tensor,

@@ -92,11 +92,12 @@ def _torchrun(environ: Mapping[str, str]) -> Launch:
 
 
 def _srun(environ: Mapping[str, str]) -> Launch:
-    per_node = _tasks_per_node(_text(environ, "SLURM_STEP_TASKS_PER_NODE"))
+    layout = _text(environ, "SLURM_STEP_TASKS_PER_NODE")
+    per_node = _tasks_per_node(layout)
     counts = {name: _number(environ, name) for name in ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS") if name in environ}
     if len(set(per_node)) > 1:
         raise UserError(
-            f"srun: got {' and '.join(map(str, per_node))} tasks on its {len(per_node)} nodes\n"
+            f"srun: got {layout} tasks on its {len(per_node)} nodes\n"
             "  allowed  as many on every node\n"
             "  fix      srun --nodes=N --ntasks-per-node=M"
         )
@@ -131,7 +132,7 @@ def _tasks_per_node(text: str) -> list[int]:
     for part in text.split(","):
         found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
         if found is None:
-            raise _misread("SLURM_STEP_TASKS_PER_NODE", text, "counts such as 2(x3),1")
+            raise _misread("SLURM_STEP_TASKS_PER_NODE", repr(text), "counts such as 2(x3),1")
         counts += [int(found[1])] * int(found[2] or 1)
     return counts
 

@@ -6,7 +6,6 @@ from lit_transformer.config.rules import broken_rules
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.processes.launched import Launch
 
-
 NOT_ON_PURPOSE = (DEFAULT, "srun", "torchrun")
 """Origins of numbers that nobody typed: when a run goes on, those of the first launcher give way to this one's."""
 

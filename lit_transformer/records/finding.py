@@ -38,12 +38,12 @@ def files(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
     return sorted(folder / item.name for item in matching)
 
 
-def locate(folder: Path, entry: Entry, digests: Digests) -> Path | None:
-    """Where in `folder` the content of `entry` lies, if anywhere.
+def locate(folder: Path, name: str, entry: Entry, digests: Digests) -> Path | None:
+    """Where in `folder` the content of `entry` lies, if anywhere; `name` is the one it should have.
 
     The order matters to a reader beside a save: what is no longer at its own name has moved aside by then.
     """
-    own_names = [folder / entry.name, folder / aside(entry.name, entry.step)]
+    own_names = [folder / name, folder / aside(name, entry.step)]
     return first_good(own_names, entry, digests) or first_good(files(folder, CHECKPOINT), entry, digests)
 
 
@@ -77,7 +77,7 @@ class Look:
         """The newest good resumable checkpoint."""
         resumable = [entry for entry in self.manifest.newest_first() if entry.resumable]
         for entry in resumable:
-            found = self._take(entry, is_newest=entry is resumable[0])
+            found = self._take(entry, entry.name, is_newest=entry is resumable[0])
             if found is not None:
                 return found
         return None
@@ -86,7 +86,7 @@ class Look:
         """The weights of the best validation, else `newest`."""
         best = self.manifest.best_entry()
         if best is not None:
-            found = self._take(best, is_newest=True)
+            found = self._take(best, BEST, is_newest=True)
             if found is not None:
                 return found
         elif self.problem is None:
@@ -94,9 +94,9 @@ class Look:
             self.bad[self.folder / BEST] = "is not in the manifest" if there else "was not saved"
         return self.newest()
 
-    def _take(self, entry: Entry, *, is_newest: bool) -> Found | None:
-        own, moved = self.folder / entry.name, self.folder / aside(entry.name, entry.step)
-        path = locate(self.folder, entry, self.digests)
+    def _take(self, entry: Entry, name: str, *, is_newest: bool) -> Found | None:
+        own, moved = self.folder / name, self.folder / aside(name, entry.step)
+        path = locate(self.folder, name, entry, self.digests)
         if path is None:
             blamed = own if is_newest and not moved.exists() else moved
             problem = verify(blamed, entry, self.digests.of) or "was there a moment ago"

@@ -1,15 +1,19 @@
 """Files that are hashed while they are written, and hashed again when they are read."""
 
+import errno
 import hashlib
 import io
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO
 
 BUFFER = 1 << 20
 """Bytes gathered from small writes; torch.save makes many of a few bytes. Longer writes are not copied."""
+PIECE = 1 << 22
+"""Longest single write, so that the hashing follows closely."""
 
 
 def write_hashed(path: Path, dump: Callable[[IO[bytes]], object]) -> tuple[str, int]:
@@ -18,34 +22,40 @@ def write_hashed(path: Path, dump: Callable[[IO[bytes]], object]) -> tuple[str, 
     `dump` may write and flush, not seek. Raises the OSError of a failed write, whatever `dump` made of it, and
     FileExistsError; removing the file is the caller's part.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with ThreadPoolExecutor(1) as beside:
-            raw = _Hashing(descriptor, beside)
-            buffered = io.BufferedWriter(raw, BUFFER)
-            try:
-                dump(buffered)
-                buffered.flush()
-            except Exception:
-                if raw.error is not None:  # torch's writer hides a full disk behind "unexpected pos"
-                    raise raw.error from None
-                raise
-            finally:
-                raw.close()  # else a failed buffer is flushed once collected, to what may be another file's descriptor
-        os.fsync(descriptor)
+            raw = _Counting(descriptor)
+            sha256 = beside.submit(_hash_behind, descriptor, raw.written)
+            _fill(raw, dump)
+            os.fsync(descriptor)
+            return sha256.result(), raw.bytes
     finally:
         os.close(descriptor)
-    return raw.hash.hexdigest(), raw.bytes
 
 
-class _Hashing(io.RawIOBase):
-    """Writes to a descriptor while a thread hashes the same bytes: SHA-256 is about as slow as the disk."""
+def _fill(raw: "_Counting", dump: Callable[[IO[bytes]], object]) -> None:
+    buffered = io.BufferedWriter(raw, BUFFER)
+    try:
+        dump(buffered)
+        buffered.flush()
+    except Exception:
+        if raw.error is not None:  # torch's writer hides a full disk behind "unexpected pos"
+            raise raw.error from None
+        raise
+    finally:
+        raw.close()  # else a failed buffer is flushed once collected, to what may be another file's descriptor
+        raw.written.put(0)
 
-    def __init__(self, descriptor: int, beside: ThreadPoolExecutor) -> None:
+
+class _Counting(io.RawIOBase):
+    """Writes to a descriptor, and tells how many bytes each write added."""
+
+    def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self._beside = beside
-        self.hash = hashlib.sha256()
+        self.written: SimpleQueue[int] = SimpleQueue()
+        """Bytes of each write; 0 is the end."""
         self.bytes = 0
         self.error: OSError | None = None
 
@@ -55,18 +65,34 @@ class _Hashing(io.RawIOBase):
     def write(self, data: object, /) -> int:
         assert isinstance(data, bytes | bytearray | memoryview)
         view = memoryview(data).cast("B")
-        hashing = self._beside.submit(self.hash.update, view)
+        done = 0
         try:
-            done = 0
             while done < len(view):
-                done += os.write(self._descriptor, view[done:])
+                count = os.write(self._descriptor, view[done : done + PIECE])
+                self.written.put(count)
+                done += count
         except OSError as error:
             self.error = error
             raise
-        finally:
-            hashing.result()  # the bytes are the caller's: a tensor's memory may be gone after this returns
-        self.bytes += len(view)
-        return len(view)
+        self.bytes += done
+        return done
+
+
+def _hash_behind(descriptor: int, written: SimpleQueue[int]) -> str:
+    """SHA-256 of what is being written, read back from the system's cache: a tensor's memory may be gone by then.
+
+    SHA-256 is about as slow as a disk, so it runs beside the writing and the flush.
+    """
+    digest, at = hashlib.sha256(), 0
+    while count := written.get():
+        end = at + count
+        while at < end:
+            data = os.pread(descriptor, min(BUFFER, end - at), at)
+            if not data:
+                raise OSError(errno.EIO, "the file shrank while it was written")
+            digest.update(data)
+            at += len(data)
+    return digest.hexdigest()
 
 
 def hash_file(path: Path) -> str:

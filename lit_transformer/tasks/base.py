@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.models import build_model
+from lit_transformer.nn.recompute import recompute_blocks
 from lit_transformer.optim import build_optimizer, build_schedule
 from lit_transformer.tasks.sums import Sums
 
@@ -33,6 +34,8 @@ class Task(LightningModule):
         self.config = config
         self.total_steps = total_steps
         self.network = build_model(config.model)
+        if config.trainer.activation_checkpointing:
+            recompute_blocks(self.network)
         self.train_sums = Sums()
         self._window = Sums()  # of the step in hand, which may yet be left out
         self.evaluation = Sums()

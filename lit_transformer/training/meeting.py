@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -29,6 +30,7 @@ JOIN_SECONDS = 600.0
 """How long ranks wait for one that has not started, or not answered: imports from a busy file system take minutes."""
 SEEN_SECONDS = 60.0
 """How long a rank looks for the run's folder: a network file system shows new files late."""
+LEAVE_SECONDS = 10.0
 UNLIMITED = datetime.timedelta(days=30)
 """For the wait on rank 0 while it prepares data; it ends at once when rank 0 does."""
 
@@ -117,15 +119,21 @@ class Meeting:
 
     def _go_on(self, name: str, trouble: Trouble) -> None:
         """End every rank unless rank 0's `trouble` is none; that of other ranks is not looked at."""
-        if self.launch.rank == 0:
+        rank = self.launch.rank
+        if rank == 0:
             if trouble.status:
                 print(trouble.text, file=sys.stderr, flush=True)  # before any rank ends: torchrun kills the others
             self._store.set(f"{name}/status", str(trouble.status))
-            status = trouble.status
+        status = trouble.status if rank == 0 else int(self._get(f"{name}/status"))
+        if status == 0:
+            return
+        if rank == 0:  # the store ends with this process: not before all have read it
+            with suppress(torch.distributed.DistError):
+                left = [f"left/{other}" for other in range(1, self.launch.world_size)]
+                self._store.wait(left, datetime.timedelta(seconds=LEAVE_SECONDS))
         else:
-            status = int(self._get(f"{name}/status"))
-        if status:
-            sys.exit(status)
+            self._store.set(f"left/{rank}", "")
+        sys.exit(status)
 
     def _get(self, key: str) -> str:
         try:

@@ -9,6 +9,13 @@ import torch
 State = dict[str, Any]
 
 
+def seed_all(seed: int) -> None:
+    """Start all generators of this process; torch's decide the weights and dropout, nothing of ours asks the others."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
 def random_state() -> State:
     """States of torch's generators (CPU and this rank's GPU), Python's and numpy's."""
     version, words, gauss = random.getstate()

@@ -29,6 +29,7 @@ from lit_transformer.training.identity import identity
 from lit_transformer.training.measure import peak_flops, peak_memory_bytes
 from lit_transformer.training.non_finite import Diverged, Guard
 from lit_transformer.training.progress import ProgressReport
+from lit_transformer.training.random_state import seed_all
 from lit_transformer.training.registry import Parts, build_parts, open_prepared
 from lit_transformer.training.result import Result, write_result
 from lit_transformer.training.resume import continue_from, drift_allowed
@@ -90,9 +91,9 @@ class _Training:
         prepared = open_prepared(config, read_json(run.prepared_file))
         who = identity(config, prepared.fingerprint)
         found = self._continue_from(who)
-        torch.manual_seed(config.seed)  # initial weights: the same on every rank
+        seed_all(config.seed)  # initial weights: the same on every rank
         parts = build_parts(config, prepared, rank=self.rank, world_size=_world_size(config))
-        torch.manual_seed(config.seed + 1_000_003 * (self.rank + 1))  # dropout: another on every rank
+        seed_all(config.seed + 1_000_003 * (self.rank + 1))  # dropout: another on every rank
         if self.rank == 0:
             check_space(run, parts.task.network, config.optimizer, config.trainer)
         log, checkpoints = self._log(parts), Checkpoints(run, config.trainer, who)

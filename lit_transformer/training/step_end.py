@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_transformer.config.durations import seconds
@@ -13,7 +12,7 @@ from lit_transformer.tasks.base import Task
 from lit_transformer.training.averaging import Averaging
 from lit_transformer.training.checkpoints import Checkpoints
 from lit_transformer.training.non_finite import ADVICE, Diverged, Guard, check_finite
-from lit_transformer.training.random_state import random_state, set_random_state
+from lit_transformer.training.random_state import random_state, seed_all, set_random_state
 from lit_transformer.training.run_log import RunLog
 from lit_transformer.training.stopping import Agreement, StopOnSignal
 from lit_transformer.training.watchdog import Watchdog
@@ -173,7 +172,7 @@ def rank_state(checkpoint: dict[str, Any], rank: int, world_size: int, seed: int
     ranks = checkpoint["ranks"]
     if len(ranks) == world_size:
         return ranks[rank]
-    torch.manual_seed(seed + 1_000_003 * (rank + 1) + checkpoint["global_step"])
+    seed_all(seed + 1_000_003 * (rank + 1) + checkpoint["global_step"])
     names = ranks[0]["sums"] if rank == 0 else {}
     sums = {name: sum(other["sums"][name] for other in ranks) for name in names}
     return {"random": random_state(), "sums": sums}

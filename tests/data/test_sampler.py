@@ -1,6 +1,7 @@
 """The order of batches does not depend on ranks, accumulation, or where a run continues."""
 
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,26 +9,29 @@ import pytest
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import TrainerConfig
 from lit_transformer.data.blocks import num_targets, num_train_blocks, train_starts
-from lit_transformer.data.sampler import PADDING, Plan, PlanSampler, Sharding, limited_batches
+from lit_transformer.data.sampler import PADDING, EpochSampler, Plan, PlanSampler, Sharding, limited_batches
 
 TOKENS, CONTEXT, BATCH = 1003, 8, 12
 
 
 def sampler(
-    *, accumulate: int = 1, rank: int = 0, world_size: int = 1, batch_size: int = BATCH, limit: int | None = None
+    *, accumulate: int = 1, rank: int = 0, world_size: int = 1, limit: int | None = None, done: int = 0
 ) -> PlanSampler:
     return PlanSampler(
         blocks=num_train_blocks(TOKENS, CONTEXT),
         starts=lambda epoch: train_starts(TOKENS, CONTEXT, seed=1, epoch=epoch),
         counts=partial(num_targets, tokens=TOKENS, context_length=CONTEXT),
-        sharding=Sharding(batch_size=batch_size, accumulate=accumulate, rank=rank, world_size=world_size),
+        sharding=Sharding(batch_size=BATCH, accumulate=accumulate, rank=rank, world_size=world_size),
         limit=limit,
+        steps_done=lambda: done,
     )
 
 
 def plans(accumulate: int, world_size: int) -> list[Plan]:
     """Plans of all ranks, in the order micro-batches of ranks stand in a global batch."""
-    ranks = [list(sampler(accumulate=accumulate, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    ranks = [
+        list(sampler(accumulate=accumulate, rank=rank, world_size=world_size).epoch(0)) for rank in range(world_size)
+    ]
     assert len({len(rank) for rank in ranks}) == 1
     return [plan for group in zip(*ranks, strict=True) for plan in group]
 
@@ -65,32 +69,42 @@ def test_every_block_once_and_ragged_window_counted() -> None:
     assert (epoch[-1].starts == PADDING).all()  # a rank without rows still gets a batch
 
 
-@pytest.mark.parametrize("step", range(12))
-def test_resuming_gives_the_tail_of_the_epoch(step: int) -> None:
-    whole, resumed = sampler(accumulate=2), sampler(accumulate=2)
-    resumed.set_start(epoch=1, step=step)
-    for epoch in (0, 1, 2):
-        whole.set_epoch(epoch)
-        resumed.set_epoch(epoch)
-        expected = list(whole)[2 * step if epoch == 1 else 0 :]
-        found = list(resumed)
-        assert len(found) == len(expected)
-        assert all(np.array_equal(a.starts, b.starts) for a, b in zip(found, expected, strict=True))
-        assert len(resumed) == len(whole) == len(list(whole))  # Lightning counts batches from the epoch's start
+@pytest.mark.parametrize("limit", [None, 5])
+def test_a_run_goes_on_at_any_step_of_any_epoch(limit: int | None) -> None:
+    steps = sampler(accumulate=2, limit=limit).steps_per_epoch
+    whole = list(islice(sampler(accumulate=2, limit=limit), 3 * 2 * steps))
+    assert [(plan.epoch, plan.step) for plan in whole[::2]] == [(epoch, s) for epoch in range(3) for s in range(steps)]
+    for done in range(3 * steps):
+        resumed = islice(sampler(accumulate=2, limit=limit, done=done), 2)
+        for found, expected in zip(resumed, whole[2 * done :], strict=False):
+            assert np.array_equal(found.starts, expected.starts)
+            assert (found.window_count, found.epoch, found.step) == (
+                expected.window_count, expected.epoch, expected.step,
+            )  # fmt: skip
 
 
 def test_epochs_differ_and_repeat_exactly() -> None:
-    one = sampler()
-    first = [plan.starts.tolist() for plan in one]
-    one.set_epoch(1)
-    assert [plan.starts.tolist() for plan in one] != first
-    one.set_epoch(0)
-    assert [plan.starts.tolist() for plan in one] == first
+    first, second, again = (
+        [plan.starts.tolist() for plan in sampler().epoch(epoch)] for epoch in (0, 1, 0)
+    )  # fmt: skip
+    assert first == again != second
 
 
-def test_micro_batches_beyond_the_limit_count_nothing() -> None:
-    windows = [plan.window_count for plan in sampler(accumulate=2, limit=3)]
-    assert windows[:4] == [BATCH * CONTEXT, BATCH * CONTEXT, BATCH * CONTEXT // 2, BATCH * CONTEXT // 2]
+def test_an_epoch_of_validation_ends_and_knows_its_length() -> None:
+    made = EpochSampler(
+        blocks=5,
+        starts=lambda epoch: np.arange(5) * CONTEXT,
+        counts=partial(num_targets, tokens=TOKENS, context_length=CONTEXT),
+        sharding=Sharding(batch_size=2, accumulate=1, rank=0, world_size=1),
+    )
+    assert len(list(made)) == len(made) == 3
+    assert [plan.window_count for plan in made] == [16, 16, 8]
+
+
+def test_micro_batches_beyond_the_limit_are_padding_and_count_nothing() -> None:
+    found = list(sampler(accumulate=2, limit=3).epoch(0))
+    assert [plan.window_count for plan in found] == [BATCH * CONTEXT] * 2 + [BATCH * CONTEXT // 2] * 2
+    assert (found[3].starts == PADDING).all() and (found[2].starts != PADDING).all()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Batches: what the objective makes of the blocks, on any rank, with any number of workers, under Lightning."""
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -32,24 +33,31 @@ def module(made: tuple[ExperimentConfig, PreparedText], rank: int = 0, world_siz
     return TextDataModule(*made, rank=rank, world_size=world_size)
 
 
+def batches(data: TextDataModule, split: str, epochs: int = 1) -> list[dict[str, Tensor]]:
+    """A split's batches; those of training, which have no end, for some epochs."""
+    loader = getattr(data, f"{split}_dataloader")()
+    accumulate = data._config.trainer.accumulate
+    return list(islice(loader, epochs * data.steps_per_epoch * accumulate) if split == "train" else loader)
+
+
 def test_validation_predicts_every_token_once(prepare: Prepare, prose: str) -> None:
     made = prepare()
     ids = torch.from_numpy(made[1].token_ids("val").astype("int64"))
-    batches = list(module(made).val_dataloader())
-    targets = torch.cat([batch["targets"] for batch in batches])  # (rows, time)
+    found = batches(module(made), "val")
+    targets = torch.cat([batch["targets"] for batch in found])  # (rows, time)
     assert torch.equal(targets[targets != -100], ids[1:])
-    inputs = torch.cat([batch["inputs"] for batch in batches])  # (rows, time)
+    inputs = torch.cat([batch["inputs"] for batch in found])  # (rows, time)
     assert torch.equal(inputs[targets != -100], ids[:-1])
     assert inputs.min() >= 0  # an embedding can look up the padding
-    assert [int(batch["window_count"]) for batch in batches] == [int((b["targets"] != -100).sum()) for b in batches]
+    assert [int(batch["window_count"]) for batch in found] == [int((b["targets"] != -100).sum()) for b in found]
     text = decode(load_tokenizer(made[1].folder), [int(ids[0]), *targets[targets != -100].tolist()])
     assert text == prose[:6000][int(6000 * 0.8) : int(6000 * 0.9)]
 
 
 def test_types_and_static_shapes(prepare: Prepare) -> None:
     made = prepare(trainer={"accumulate": 2})
-    for loader in (module(made).train_dataloader(), module(made).val_dataloader(), module(made).test_dataloader()):
-        for batch in loader:
+    for split in ("train", "val", "test"):
+        for batch in batches(module(made), split):
             assert {name: value.dtype for name, value in batch.items()} == {
                 "inputs": torch.int64,
                 "targets": torch.int64,
@@ -62,7 +70,7 @@ def test_types_and_static_shapes(prepare: Prepare) -> None:
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_two_ranks_equal_one_rank_that_accumulates(split: str, prepare: Prepare) -> None:
     def rows(made: tuple[ExperimentConfig, PreparedText], rank: int, world_size: int) -> list[dict[str, Tensor]]:
-        return list(getattr(module(made, rank, world_size), f"{split}_dataloader")())
+        return batches(module(made, rank, world_size), split)
 
     ranks = [rows(prepare(), rank, 2) for rank in range(2)]
     parallel = [batch for pair in zip(*ranks, strict=True) for batch in pair]
@@ -81,24 +89,24 @@ def test_two_ranks_equal_one_rank_that_accumulates(split: str, prepare: Prepare)
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_workers_change_nothing(split: str, prepare: Prepare) -> None:
-    loaders = [getattr(module(prepare(loader_workers=count)), f"{split}_dataloader")() for count in (0, 2)]
-    for epoch in range(2):
-        for loader in loaders:
-            loader.sampler.set_epoch(epoch)
-        for one, two in zip(*loaders, strict=True):
-            assert all(torch.equal(one[name], two[name]) for name in one)
+    one, two = (batches(module(prepare(loader_workers=count)), split, epochs=2) for count in (0, 2))
+    assert len(one) == len(two) > 2
+    for left, right in zip(one, two, strict=True):
+        assert all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_loading_draws_nothing_from_the_global_generator(prepare: Prepare) -> None:
     data = module(prepare())
     before = torch.get_rng_state()
-    list(data.train_dataloader())
+    batches(data, "train", epochs=2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_steps_per_epoch(prepare: Prepare) -> None:
     plain = module(prepare())
-    assert plain.steps_per_epoch == len(plain.train_dataloader())
+    first, second = batches(plain, "train"), batches(plain, "train", epochs=2)[plain.steps_per_epoch :]
+    assert sum(int(batch["window_count"]) for batch in first) == sum(int(batch["window_count"]) for batch in second)
+    assert any(not torch.equal(one["inputs"], two["inputs"]) for one, two in zip(first, second, strict=True))
     assert module(prepare(trainer={"accumulate": 2})).steps_per_epoch == plain.steps_per_epoch
     assert module(prepare(), 1, 2).steps_per_epoch == plain.steps_per_epoch
     assert module(prepare(trainer={"accumulate": 2, "limit_train_batches": 5})).steps_per_epoch == 3
@@ -108,6 +116,8 @@ def test_steps_per_epoch(prepare: Prepare) -> None:
 def test_bad_batch_size_and_missing_split(prepare: Prepare) -> None:
     with pytest.raises(UserError, match=r"data.batch_size: got 8(.|\n)*set data.batch_size to 6 or 9"):
         module(prepare(trainer={"accumulate": 3}))
+    with pytest.raises(UserError, match=r"limit_train_batches leaves nothing(.|\n)*got      0 of"):
+        module(prepare(trainer={"limit_train_batches": 0}))
     with pytest.raises(UserError, match=r"there is no test split(.|\n)*data.test_fraction"):
         module(prepare(test_fraction=0)).test_dataloader()
 
@@ -148,27 +158,22 @@ def fit(recorder: Recorder, data: TextDataModule, ckpt_path: str | None = None, 
 
 
 def test_lightning_gives_every_epoch_its_order(prepare: Prepare) -> None:
-    data = module(prepare())
-    recorder = Recorder()
-    fit(recorder, data, max_epochs=2, limit_val_batches=0)
-    expected = []
-    for epoch in range(2):
-        loader = module(prepare()).train_dataloader()
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        expected += [(int(batch["window_count"]), batch["inputs"].flatten().tolist()) for batch in loader]
-    assert recorder.trained == expected
-    assert len(expected) == 2 * data.steps_per_epoch
+    data, recorder = module(prepare()), Recorder()
+    fit(recorder, data, max_epochs=-1, max_steps=2 * data.steps_per_epoch, limit_val_batches=0)
+    expected = batches(module(prepare()), "train", epochs=2)
+    assert recorder.trained == [(int(b["window_count"]), b["inputs"].flatten().tolist()) for b in expected]
 
 
-def test_lightning_overfits_the_same_batches_in_order(prepare: Prepare) -> None:
-    options = {"overfit_batches": 3, "accumulate": 2}
-    data, recorder = module(prepare(trainer=options)), Recorder()
-    trainer = fit(recorder, data, max_epochs=2, overfit_batches=3, accumulate_grad_batches=2)
-    assert len(recorder.trained) == 6
-    assert recorder.trained[:3] == recorder.trained[3:]
-    assert [rows for _, rows in recorder.trained[:3]] == recorder.validated[:3]  # validated on what it trains on
-    assert [count for count, _ in recorder.trained[:3]] == [128, 128, 64]  # the last window has one micro-batch
-    assert trainer.global_step == 2 * data.steps_per_epoch
+def test_overfitting_takes_the_same_batches_in_order_and_validates_on_them(prepare: Prepare) -> None:
+    data = module(prepare(trainer={"overfit_batches": 3, "accumulate": 2}))
+    assert data.steps_per_epoch == 2
+    trained = batches(data, "train", epochs=2)
+    assert all(torch.equal(a["inputs"], b["inputs"]) for a, b in zip(trained[:4], trained[4:], strict=True))
+    assert [int(batch["window_count"]) for batch in trained[:4]] == [128, 128, 64, 64]  # the fourth is padding alone
+    assert (trained[3]["targets"] == -100).all()
+    validated = batches(data, "val")
+    assert len(validated) == 3
+    assert all(torch.equal(a["inputs"], b["inputs"]) for a, b in zip(trained, validated, strict=False))
 
 
 class SaveAt(Callback):
@@ -207,7 +212,7 @@ def test_lightning_extends_a_finished_run_exactly(steps: int, prepare: Prepare, 
 
 def test_lightning_continues_under_a_limit(prepare: Prepare, tmp_path: Path) -> None:
     made = prepare(trainer={"limit_train_batches": 5})
-    options = {"limit_val_batches": 0, "limit_train_batches": 5, "max_epochs": -1}
+    options = {"limit_val_batches": 0, "max_epochs": -1}
     whole, first, second = Recorder(), Recorder(), Recorder()
     fit(whole, module(made), max_steps=17, **options)
     fit(first, module(made), max_steps=7, **options).save_checkpoint(tmp_path / "last.ckpt")

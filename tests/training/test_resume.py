@@ -39,7 +39,9 @@ def test_resumed_under_other_settings(runner, new_run, tmp_path, settings, devic
     settings = (*EPOCHS, *settings, f"trainer.devices={devices}")
     whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
     last = whole.read_result()["steps"]
-    assert_resumes_exactly(runner, whole, [step for step in (1, 9, 13, 15, 30, 31) if step < last], tmp_path, devices=devices)
+    assert_resumes_exactly(
+        runner, whole, [step for step in (1, 9, 13, 15, 30, 31) if step < last], tmp_path, devices=devices
+    )
 
 
 def test_a_run_that_ended_without_its_result_gets_it(runner, new_run, tmp_path):

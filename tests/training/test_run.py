@@ -178,6 +178,19 @@ def test_training_learns_more_than_letter_counts(train):
     assert run.read_result()["metrics"]["val/loss"] < read_json(run.prepared_file)["unigram_entropy"]["val"] - 0.5
 
 
+@pytest.mark.parametrize("more", [(), ("trainer.compile=true",)], ids=["eager", "compiled"])
+def test_activation_checkpointing_changes_no_number(train, more):
+    settings = ("model.dropout=0.1", "model.num_layers=2", *more)
+    runs = [train(*settings, f"trainer.activation_checkpointing={on}", name=on) for on in ("false", "true")]
+    assert [status for status, _ in runs] == [0, 0], runs[1][1].log_file.read_text()
+    kept, again = (run for _, run in runs)
+    if not more:
+        assert kept.metrics_file.read_bytes() == again.metrics_file.read_bytes()
+    for ours, theirs in zip(kept.read_metrics(), again.read_metrics(), strict=True):
+        for name in ours:
+            assert theirs[name] == pytest.approx(ours[name], rel=1e-4), (name, ours["step"])
+
+
 @pytest.mark.slow
 def test_compiled_training_equals_eager(train):
     eager, compiled = (train(f"trainer.compile={flag}", name=flag)[1] for flag in ("false", "true"))
@@ -190,9 +203,7 @@ def test_compiled_training_equals_eager(train):
 def test_a_full_disk_is_named_and_what_was_written_is_whole(runner, new_run, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True, check=False
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip("needs the right to mount a small disk")
     try:

@@ -1,0 +1,150 @@
+"""kill -9 at random moments: the run that goes on is the run that was never killed."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lit_transformer.processes.progress_file import Phase
+from lit_transformer.records.run_folder import RunFolder
+from tests.training.chaos import LONG, MOMENTS, Killer, count, kill_until, now
+from tests.training.proofs import complete, differences, start, wait_until
+
+pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_kills_at_random_moments(runner, new_run, devices):
+    settings = (*LONG, f"trainer.devices={devices}")
+    whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
+    wanted, killer = count(20 if devices == 1 else 8), Killer(seed=devices)
+    for number in itertools.count():
+        run = new_run(*settings, name=f"killed-{number}")
+        left = wanted - sum(killer.hits.values())
+        kill_until(lambda run=run: start(runner, run, devices=devices), run, killer, left, devices=devices)
+        complete(runner, run, devices=devices)
+        assert differences(whole, run) == []
+        if sum(killer.hits.values()) >= wanted and (devices == 2 or all(killer.hits[name] for name in MOMENTS)):
+            break
+        assert number < wanted
+    print(f"\n{devices} ranks, kills by moment: {dict(killer.hits)}")
+
+
+def test_ten_kills_inside_one_epoch_then_two_whole_epochs(runner, new_run):
+    settings = (*LONG, "trainer.max_steps=45", "trainer.checkpoint_every=1")
+    whole = complete(runner, new_run(*settings, name="whole"))
+    run = new_run(*settings, name="killed")
+    for step in range(2, 12):
+        group = start(runner, run)
+        wait_until(lambda step=step, group=group: step_of(run, group) >= step)
+        group.kill()
+    assert step_of(run, group) < 15
+    complete(runner, run)
+    assert differences(whole, run) == []
+
+
+def step_of(run, group):
+    seen = now(run)
+    return seen.step if seen and seen.pid == group.pids[0] else 0
+
+
+def test_cold_restarts_by_the_shell(runner, new_run):
+    """Processes that share nothing: `fit --resume` is killed as a whole three times, at another step each."""
+    settings = (*LONG, "trainer.max_steps=3000", "trainer.val_every=400", "tracking.log_every=100",
+                "trainer.checkpoint_every=100")  # fmt: skip
+    whole = complete(runner, new_run(*settings, name="whole"))
+    run = new_run(*settings, name="killed")
+    for step in (150, 330, 1000):
+        process = resume(run)
+        wait_until(lambda step=step: (seen := now(run)) is not None and seen.step >= step, 120)
+        assert process.poll() is None
+        process.kill()  # its ranks end with it
+        process.wait()
+        wait_until(lambda: run.status() == "stopped")
+    process = resume(run)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out == f"{run.path}\n"
+    assert "exact" in err and "going on from last.ckpt" in err
+    assert differences(whole, run) == []
+
+
+def resume(run: RunFolder) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "lit_transformer.cli", "fit", "--resume", str(run.path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
+
+
+@pytest.mark.parametrize(("devices", "one_rank"), [(1, True), (2, False), (2, True)])
+def test_signals_at_random_moments(runner, new_run, devices, one_rank):
+    settings = (*LONG, "trainer.checkpoint_every=1000", f"trainer.devices={devices}")
+    whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
+    import random
+
+    pick = random.Random(devices + one_rank)
+    run, sent, number = new_run(*settings, name="stopped-0"), 0, 0
+    wanted = count(20 if devices == 1 else 10)
+    while sent < wanted:
+        signum = pick.choice(list(SIGNALS))
+        group = start(runner, run, devices=devices)
+        children = [pick.choice(group.children)] if one_rank else group.children
+        wait_until(lambda group=group: all(seen_by(run, group, rank) for rank in range(devices)))
+        time.sleep(pick.random() * 0.5)
+        for child in children:
+            child.signal(signum)
+        status = group.wait()
+        if run.status() == "complete":  # the signal came too late: the next one is for a new run
+            assert differences(whole, run) == []
+            number += 1
+            run = new_run(*settings, name=f"stopped-{number}")
+            continue
+        sent += 1
+        assert status == SIGNALS[signum], run.log_file.read_text()
+        last = now(run)
+        assert last is not None and last.phase == Phase.ENDING
+        assert run.read_metrics()[-1]["step"] <= last.step if run.metrics_file.exists() else True
+        from lit_transformer.records.checkpoints import CheckpointFolder
+
+        found = CheckpointFolder(run.checkpoints).newest(print)
+        assert found is not None and found.entry.step == last.step, "every step that was made is saved"
+    complete(runner, run, devices=devices)
+    assert differences(whole, run) == []
+
+
+def seen_by(run, group, rank):
+    seen = now(run, rank)
+    return seen is not None and seen.pid == group.pids[rank]
+
+
+SLOW = ("model.d_model=256", "model.num_layers=6", "model.context_length=128", "data.batch_size=64",
+        "trainer.max_steps=1000", "trainer.checkpoint_every=1", "trainer.val_every=1000")  # fmt: skip
+"""Steps of a second or more."""
+
+
+def assert_second_signal_ends_at_once(runner, run, target):
+    """Two signals inside one step: the process ends before that step does, and the checkpoint before it is whole."""
+    from lit_transformer.records.checkpoints import CheckpointFolder
+
+    group = start(runner, run, target=target)
+    wait_until(lambda: (seen := now(run)) is not None and seen.step >= 1 and seen.phase == Phase.TRAINING, 120)
+    step = now(run).step
+    os.kill(group.pids[0], signal.SIGTERM)
+    time.sleep(0.05)
+    if now(run).step == step:
+        os.kill(group.pids[0], signal.SIGTERM)
+    status = group.wait()
+    last = now(run)
+    found = CheckpointFolder(run.checkpoints).newest(print)
+    assert (status, last.step, last.phase, found.entry.step) == (143, step, Phase.TRAINING, step)
+
+
+def test_a_second_signal_ends_at_once(runner, new_run):
+    assert_second_signal_ends_at_once(runner, new_run(*SLOW), "lit_transformer.training.run:main")
