@@ -206,7 +206,7 @@ class TrainerConfig:
     hang_timeout: str | None = "30min"
     """End the run, naming the rank, when one makes no progress for this long; null = wait for ever."""
     keep: Literal["auto", "best", "last", "all"] = "auto"
-    """Checkpoints left when a run completes; all = best and last, auto = all for a run, best for a cell of a sweep."""
+    """Checkpoints left when a run completes: best, last (with those before it), or all; auto = all, in a sweep best."""
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     fast_dev_run: bool = False
     """One training and one validation batch, to see that everything works."""

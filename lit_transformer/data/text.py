@@ -1,7 +1,6 @@
 """Batches of prepared text for language modelling."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.blocks import eval_starts, gather, num_targets, num_train_blocks, train_starts
+from lit_transformer.data.loader import PlanLoader, first_few
 from lit_transformer.data.prepared import PreparedText
 from lit_transformer.data.sampler import EpochSampler, Plan, PlanSampler, Sharding, limited_batches
 from lit_transformer.objectives import LM_OBJECTIVES
@@ -24,6 +24,7 @@ class BlockDataset(Dataset[Batch]):
     """Whole micro-batches of a split, built from a sampler's plans."""
 
     def __init__(self, prepared: PreparedText, split: str, context_length: int, objective: str) -> None:
+        self._split = split
         self._ids = np.asarray(prepared.token_ids(split))  # still mapped, but indexing a memmap costs more
         self._context_length = context_length
         self._objective = LM_OBJECTIVES[objective]
@@ -37,16 +38,10 @@ class BlockDataset(Dataset[Batch]):
             "window_count": torch.tensor(float(plan.window_count)),
         }
 
-
-class PlanLoader(DataLoader[Batch]):
-    """A loader that tells Lightning that it can resume; its state is the trainer's step, so it keeps none."""
-
-    def state_dict(self) -> dict[str, int]:
-        """Nothing."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Nothing to restore."""
+    def describe(self, plan: Plan) -> str:
+        """Which part of the text a plan takes, for a message."""
+        starts = (int(start) for start in plan.starts if start >= 0)
+        return f"blocks that start at tokens {first_few(starts)} of the {self._split} split"
 
 
 class TextDataModule(LightningDataModule):
@@ -131,19 +126,10 @@ class TextDataModule(LightningDataModule):
         return self._loader(split, sampler)
 
     def _loader(self, split: str, sampler: PlanSampler) -> DataLoader[Batch]:
-        workers = self._config.data.loader_workers
         return PlanLoader(
             BlockDataset(self._prepared, split, self._context_length, self._config.objective.name),
-            sampler=sampler,
-            batch_size=None,  # a plan is a whole batch
-            collate_fn=_unchanged,
-            num_workers=workers,
-            multiprocessing_context="fork" if workers else None,  # 0.3 s instead of 2.8 s in a fork server's child
-            persistent_workers=workers > 0 and self._config.data.persistent_workers,
+            sampler,
+            num_workers=self._config.data.loader_workers,
+            persistent_workers=self._config.data.persistent_workers,
             pin_memory=self._config.trainer.accelerator in ("auto", "cuda") and torch.cuda.is_available(),
-            generator=torch.Generator(),  # else each epoch would draw from the global one, and change dropout
         )
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch

@@ -1,5 +1,7 @@
 """Activation checkpointing (Chen et al. 2016): keep what enters a block and compute the rest again going backward."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -11,11 +13,11 @@ class Recomputable(nn.Module):
     recompute = False
     """Whether to keep the input alone; the same numbers, dropout included."""
 
-    def compute(self, x: Tensor, *inputs: Tensor, **options: object) -> Tensor:
+    def compute(self, x: Tensor, *inputs: Tensor, **options: Any) -> Tensor:
         """The block's output."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, *inputs: Tensor, **options: object) -> Tensor:
+    def forward(self, x: Tensor, *inputs: Tensor, **options: Any) -> Tensor:
         """`compute`, with the same arguments."""
         if self.recompute and self.training and torch.is_grad_enabled():
             return checkpoint(self.compute, x, *inputs, use_reentrant=False, **options)

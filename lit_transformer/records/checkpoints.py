@@ -25,7 +25,7 @@ from lit_transformer.records.finding import CHECKPOINT, Found, Look, aside, file
 from lit_transformer.records.hashed import Digests, write_hashed
 from lit_transformer.records.manifest import BEST, LAST, MANIFEST, Entry, Manifest, plain, verify
 
-__all__ = ["BEST", "LAST", "CheckpointFolder", "Entry", "Found", "verify"]
+__all__ = ["BEST", "LAST", "MANIFEST", "CheckpointFolder", "Entry", "Found", "verify"]
 
 OF_LAST = re.compile(r"(last|step-\d+)\.ckpt")
 OF_BEST = re.compile(r"(best|best-\d+)\.ckpt")

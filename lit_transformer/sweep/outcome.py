@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.processes.ranks import SERVER_DIED
 from lit_transformer.records.atomic import FULL, write_json
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
@@ -17,8 +18,6 @@ from lit_transformer.sweep.ledger import KEPT, Claim, End
 
 LOSSES = 3
 """How often a cell whose process was killed is run again before it counts as failed."""
-SERVER_DIED = 255
-"""What multiprocessing reports of a child whose fork server was killed."""
 _LOG_LINES = 15
 
 

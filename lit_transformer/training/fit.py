@@ -21,8 +21,8 @@ from lit_transformer.processes.hardware import check_devices, resolved
 from lit_transformer.processes.progress_file import progress_path, read_progress
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import TrialRunner
-from lit_transformer.records.atomic import read_json
-from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.records.atomic import read_json, write_json
+from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.training.identity import identity
 from lit_transformer.training.resume import DRIFT_VARIABLE, continue_from
 
@@ -63,9 +63,12 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
         status = group.wait()
         runner.end(run.path)
         runner.close()
-    if group.reason:
-        print(f"{group.reason}; `lit-transformer fit --resume {run.path}` goes on", file=sys.stderr)
-    return status
+    if status in (0, 2, 130, 143):
+        return status
+    print(f"{group.reason}; `lit-transformer fit --resume {run.path}` goes on", file=sys.stderr)
+    if not run.result_file.exists() and status != -signal.SIGKILL:  # a rank other than 0, which writes its own
+        write_json(run.result_file, {"version": RESULT_VERSION, "status": "failed", "error": group.reason})
+    return status if status > 0 else 128 - status
 
 
 def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path]:

@@ -31,6 +31,7 @@ JOIN_SECONDS = 600.0
 SEEN_SECONDS = 60.0
 """How long a rank looks for the run's folder: a network file system shows new files late."""
 LEAVE_SECONDS = 10.0
+"""How long rank 0, where the others read why the run ends, waits for them to have read it."""
 UNLIMITED = datetime.timedelta(days=30)
 """For the wait on rank 0 while it prepares data; it ends at once when rank 0 does."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.records.checkpoints import CheckpointFolder, Found
+from lit_transformer.records.checkpoints import MANIFEST, CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.identity import Change, changes
 
@@ -20,15 +20,23 @@ def tell(text: str) -> None:
 
 
 def continue_from(
-    run: RunFolder, now: dict[str, object], *, allow_drift: bool, report: Callable[[str], None] = tell
+    run: RunFolder,
+    now: dict[str, object],
+    *,
+    allow_drift: bool,
+    report: Callable[[str], None] = tell,
+    folder: CheckpointFolder | None = None,
 ) -> Found | None:
     """The checkpoint that the run goes on from, its logs cut to where that was saved; None where it starts at step 0.
 
     Says in one line where the run goes on and whether the result stays exact. The run's lock must be held. Raises
-    UserError where the checkpoint is of another network, or something changed and drift is not allowed.
+    UserError where the checkpoint is of another network, where something changed and drift is not allowed, and where
+    there are checkpoints and none is good. `folder` is the one that the run will save to.
     """
-    found = CheckpointFolder(run.checkpoints).newest(report)
+    folder = folder or CheckpointFolder(run.checkpoints)
+    found = folder.newest(report)
     if found is None:
+        _refuse_to_overwrite(folder)
         run.rewind(0, 0)
         return None
     facts = found.entry.facts
@@ -70,6 +78,20 @@ def _refuse_another_network(path: Path, different: list[Change]) -> None:
         + "\n".join(lines)
         + "\n  fix      restore these settings, or train the new ones in a folder of their own: fit without --resume"
     )
+
+
+def _refuse_to_overwrite(folder: CheckpointFolder) -> None:
+    """Raise UserError where training would be lost that may yet be recovered.
+
+    A last.ckpt without a manifest is what a kill within the very first save leaves, and no loss.
+    """
+    listed = folder.entries()
+    damaged = not listed and (folder.path / MANIFEST).exists()
+    if damaged or any(entry.resumable for entry in listed) or any(folder.path.glob("step-*.ckpt")):
+        raise UserError(
+            f"{folder.path} holds checkpoints, and none of them is good; what is wrong with each stands above\n"
+            "  fix      restore them from a copy, or take the folder away to start at step 0"
+        )
 
 
 def _size(value: object) -> int:

@@ -17,6 +17,7 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
+from lit_transformer.data.loader import LoaderDied
 from lit_transformer.models.flops import flops_per_token
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.records.atomic import is_full, read_json
@@ -90,7 +91,8 @@ class _Training:
         run, config = self.folder, self.config
         prepared = open_prepared(config, read_json(run.prepared_file))
         who = identity(config, prepared.fingerprint)
-        found = self._continue_from(who)
+        folder = CheckpointFolder(run.checkpoints, keep=config.trainer.keep_checkpoints)
+        found = self._continue_from(folder, who)
         seed_all(config.seed)  # initial weights: the same on every rank
         parts = build_parts(config, prepared, rank=self.rank, world_size=_world_size(config))
         seed_all(config.seed + 1_000_003 * (self.rank + 1))  # dropout: another on every rank
@@ -112,7 +114,7 @@ class _Training:
         callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
         if self.rank == 0:
             callbacks.append(ProgressReport(log, parts.total_steps))
-        trainer = build_trainer(config, run, callbacks, total_steps=parts.total_steps)
+        trainer = build_trainer(config, run, folder, callbacks, total_steps=parts.total_steps)
         trainer.fit(parts.task, datamodule=parts.data, ckpt_path=found.path if found else None, weights_only=True)
         self.watchdog.mark(Phase.ENDING, trainer.global_step)
         if end.stopped_by and not end.finished:
@@ -120,7 +122,7 @@ class _Training:
         if self.rank == 0:
             result = _result(trainer, parts, log, checkpoints, guard)
             keep = config.trainer.keep
-            CheckpointFolder(run.checkpoints).prune(("best" if sweep_of(run) else "all") if keep == "auto" else keep)
+            folder.prune(("best" if sweep_of(run) else "all") if keep == "auto" else keep)
             write_result(run, result)
         return 0
 
@@ -131,11 +133,11 @@ class _Training:
         if self.config.trainer.threads:
             torch.set_num_threads(self.config.trainer.threads)  # OMP_NUM_THREADS comes too late in a forked child
 
-    def _continue_from(self, who: dict[str, object]) -> Found | None:
+    def _continue_from(self, folder: CheckpointFolder, who: dict[str, object]) -> Found | None:
         if self.rank == 0:
-            CheckpointFolder(self.folder.checkpoints).clean()
-            return continue_from(self.folder, who, allow_drift=drift_allowed())
-        return CheckpointFolder(self.folder.checkpoints).newest(lambda text: None)
+            folder.clean()
+            return continue_from(self.folder, who, allow_drift=drift_allowed(), folder=folder)
+        return folder.newest(lambda text: None)
 
     def _log(self, parts: Parts) -> RunLog:
         def peak() -> float | None:
@@ -206,7 +208,7 @@ def _said(run: RunFolder, error: Exception) -> str:
         return f"The disk is full ({error}): what stands in {run.path} is whole. Free some space and train again."
     if _lost_a_peer(error):
         return f"Another rank ended: {str(error).splitlines()[0]}"
-    return str(error) if isinstance(error, UserError | Diverged) else traceback.format_exc()
+    return str(error) if isinstance(error, UserError | Diverged | LoaderDied) else traceback.format_exc()
 
 
 def _write_failure(run: RunFolder, status: Status, error: Exception) -> None:

@@ -28,11 +28,15 @@ class StartedRanks(LightningEnvironment):
 
 
 def build_trainer(
-    config: ExperimentConfig, run: RunFolder, callbacks: Sequence[Callback], *, total_steps: int
+    config: ExperimentConfig,
+    run: RunFolder,
+    folder: CheckpointFolder,
+    callbacks: Sequence[Callback],
+    *,
+    total_steps: int,
 ) -> Trainer:
     """A Trainer that logs, validates, saves and stops nothing by itself: StepEnd does, once for all tasks."""
     settings = config.trainer
-    folder = CheckpointFolder(run.checkpoints, keep=settings.keep_checkpoints)
     plugins: list[Any] = [VerifiedCheckpointIO(folder), StartedRanks()]
     trainer = Trainer(
         accelerator=settings.accelerator,

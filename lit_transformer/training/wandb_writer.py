@@ -114,7 +114,11 @@ def wandb_mode(setting: str) -> str:
         return mode
     if mode in ("disabled", "dryrun"):
         return "off" if mode == "disabled" else "offline"
-    return "online" if wandb.login(prompt=False) else "offline"
+    try:
+        return "online" if wandb.login(prompt=False) else "offline"
+    except Exception as error:  # a key, but no network, or a server that does not know it
+        print(f"W&B: offline, since logging in failed: {error}", file=sys.stderr, flush=True)
+        return "offline"
 
 
 def _run_id(run: RunFolder) -> str:

@@ -132,16 +132,17 @@ class Watchdog:
             progress = peer.progress
             if progress is None or self._is_earlier(progress):
                 absent.append(f"rank {rank} has not started: no sign of life since rank {self._rank} started")
+            elif progress.is_dead() and progress.phase == Phase.ENDING:
+                continue
+            elif peer.unanswered < timeout / 2:  # it may be gone by now, ended by its own watchdog
+                places[rank] = progress
             elif progress.is_dead():
-                if progress.phase != Phase.ENDING:
-                    dead.append(f"{_name(rank, progress)} died {_doing(progress)}")
-            elif peer.unanswered >= timeout / 2:
+                dead.append(f"{_name(rank, progress)} died {_doing(progress)}")
+            else:
                 ago = time.time() - progress.beat if progress.machine == machine_id() else peer.unanswered
                 silent.append(
                     f"{_name(rank, progress)} hangs: it stopped answering {ago:.0f} s ago, {_doing(progress)}"
                 )
-            else:
-                places[rank] = progress
         for found in (dead, absent, silent):
             if found:
                 return Verdict(ranks=(), text=_joined(found))

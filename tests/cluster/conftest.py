@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 NODES = ("n1", "n2")
-DAEMONS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scancel", "sinfo", "squeue")
+DAEMONS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "salloc", "scancel", "sinfo", "squeue")
 # the names n1 and n2 resolve nowhere: SLURM alone knows their addresses, as on some clusters
 CONFIG = """
 ClusterName=test

@@ -18,7 +18,7 @@ from lit_transformer.records import checkpoints, finding
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.checkpoints import BEST, LAST, CheckpointFolder, Entry, Found, verify
 from lit_transformer.records.hashed import BUFFER, PIECE, Digests, hash_file, write_hashed
-from tests.records.power_cut import watched
+from tests.records.power_cut import Call, watched
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -355,6 +355,25 @@ def test_any_call_may_fail(tmp_path, name, code):
     assert 10 < failures < 40
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_torch_does_not_hide_a_full_disk(folder, number):
+    """Its writer says RuntimeError: unexpected pos."""
+    writes = 0
+
+    def fail(call: Call) -> None:
+        nonlocal writes
+        if call.name == "write":
+            writes += 1
+            if writes == number:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = names(folder)
+    with watched(folder.path, before=fail, after=lambda call: None):
+        error = failure(lambda: save(folder, 40, content=torch.zeros(3_000_000)))
+    assert error is not None and error.errno == errno.ENOSPC and writes == number
+    assert names(folder) == before and folder.newest(pytest.fail).entry.step == 30
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A tmpfs of 1 MiB."""
@@ -417,6 +436,23 @@ def test_a_writer_that_fails_leaves_nothing(folder):
     assert names(folder) == before and folder.newest(pytest.fail).entry.step == 30
 
 
+def test_what_a_failed_save_buffered_goes_into_no_other_file(folder, tmp_path):
+    files: list[io.BufferedWriter] = []
+
+    def fail(file: io.BufferedWriter) -> None:
+        file.write(b"half")
+        files.append(file)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        folder.save(LAST, fail, step=40, resumable=True, facts={})
+    others = [(tmp_path / str(number)).open("wb", buffering=0) for number in range(20)]  # one has its descriptor now
+    files[0].close()  # as the collector does
+    for other in others:
+        other.close()
+        assert Path(other.name).stat().st_size == 0
+
+
 def test_an_unreadable_manifest_is_not_written_over(folder):
     (folder.path / "manifest.json").unlink()
     (folder.path / "manifest.json").symlink_to(folder.path / "manifest.json")
@@ -447,6 +483,19 @@ def test_a_reader_beside_saves_always_finds_one(tmp_path):
         assert found is not None and found.entry.serial >= serial and best is not None
         serial, looks = found.entry.serial, looks + 1
     assert looks > 3 and newest(CheckpointFolder(path))[0].entry.step == 79
+
+
+def test_a_reader_looks_again_when_a_save_moved_the_files(folder, monkeypatch):
+    look = finding.Look.newest
+
+    def disturbed(self: finding.Look) -> Found | None:
+        monkeypatch.undo()
+        for step in (40, 50):
+            save(CheckpointFolder(folder.path, keep=1), step)
+        return look(self)
+
+    monkeypatch.setattr(finding.Look, "newest", disturbed)
+    assert folder.newest(pytest.fail).entry.step == 50
 
 
 def test_a_large_file_is_removed_beside_the_training(folder, monkeypatch):

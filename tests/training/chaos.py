@@ -86,9 +86,7 @@ class Killer:
         return True
 
 
-def kill_until(
-    start: Callable[[], RankGroup], run: RunFolder, killer: Killer, kills: int, *, devices: int = 1
-) -> int:
+def kill_until(start: Callable[[], RankGroup], run: RunFolder, killer: Killer, kills: int, *, devices: int = 1) -> int:
     """Start a run, kill it, start it again, until it was killed so often or is complete; how often it was."""
     done = 0
     while done < kills:

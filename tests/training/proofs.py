@@ -1,15 +1,20 @@
 """What two runs must agree on, as functions that the ordinary tests and the sabotaged ones share."""
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from lit_transformer.processes.progress_file import Phase, progress_path, read_progress
 from lit_transformer.processes.ranks import RankGroup, rank_environments
 from lit_transformer.processes.trial import TRAIN, TrialRunner
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.checkpoints import read_checkpoint
 
@@ -92,9 +97,90 @@ def assert_resumes_exactly(
     for step in steps:
         run = at_step(whole, step, folder / f"from-{step}")
         complete(runner, run, devices=devices, target=target)
-        assert differences(whole, run) == [], f"resumed from step {step}"
+        found = differences(whole, run)
+        assert not found, f"resumed from step {step}: {found}"
         assert f"step {step}; exact" in run.log_file.read_text()
         shutil.rmtree(run.path)
+
+
+def assert_damage_is_found(runner: TrialRunner, whole: RunFolder, folder: Path, *, target: str = TRAIN) -> None:
+    """A flipped bit in a weight of last.ckpt: the run goes on from the checkpoint before, and ends as ever."""
+    run = at_step(whole, 20, folder)
+    newest = run.checkpoints / "step-20.ckpt"
+    data = bytearray(newest.read_bytes())
+    weight = read_checkpoint(newest)["state_dict"]["network.token_embedding.weight"]
+    data[data.index(weight.numpy().tobytes()) + 3] ^= 0x10  # in an exponent
+    newest.write_bytes(data)
+    complete(runner, run, target=target)
+    said = run.log_file.read_text()
+    assert "step-20.ckpt of step 20 is passed over: its SHA-256 differs" in said and "step-19.ckpt" in said, (
+        f"a flipped bit was not found: {said[-300:]}"
+    )
+    assert differences(whole, run) == []
+
+
+def assert_ranks_agree(
+    runner: TrialRunner, new_run: Callable[..., RunFolder], name: str, *, target: str = TRAIN
+) -> None:
+    """One rank, two ranks and accumulation of 2 agree after 30 steps over three epochs with a ragged last batch.
+
+    Two ranks and accumulation bit for bit; one rank, whose sums have another order, within 1e-6.
+    """
+    length = ("trainer.max_steps=30", "data.batch_size=60", "trainer.val_every=10", "model.dropout=0")
+    runs = {
+        kind: complete(
+            runner, new_run(*length, *settings, f"trainer.devices={devices}", name=f"{name}-{kind}"),
+            devices=devices, target=target,
+        )
+        for kind, settings, devices in (("one", (), 1), ("both", ("trainer.accumulate=2",), 1), ("two", (), 2))
+    }  # fmt: skip
+    weights = {kind: read_checkpoint(run.last_checkpoint)["state_dict"] for kind, run in runs.items()}
+    rows = {kind: run.read_metrics() for kind, run in runs.items()}
+    for kind in ("both", "two"):
+        for ours, theirs in zip(rows["one"], rows[kind], strict=True):
+            assert ours.keys() == theirs.keys()
+            for metric, value in ours.items():
+                assert theirs[metric] == pytest.approx(value, rel=1e-6), f"{metric} of {kind} at step {ours['step']}"
+        far = {key: _distance(weights["one"][key], its, key) for key, its in weights[kind].items()}
+        assert max(far.values()) <= 1e-6, f"weights of {kind} differ by {far}"
+    assert all(torch.equal(weights["both"][key], its) for key, its in weights["two"].items()), "weights of two ranks"
+
+
+def _distance(mine: torch.Tensor, its: torch.Tensor, name: str) -> float:
+    """Relative distance; without the bias of the keys, which a softmax does not see: Adam makes steps of its rounding."""
+    if name.endswith("attention.input.bias"):
+        width = len(mine) // 3
+        mine, its = (torch.cat([bias[:width], bias[2 * width :]]) for bias in (mine, its))
+    return float((mine - its).norm() / mine.norm()) if mine.norm() else float(its.norm())
+
+
+SLOW = ("model.d_model=256", "model.num_layers=6", "model.context_length=128", "data.batch_size=64",
+        "trainer.max_steps=1000", "trainer.checkpoint_every=1", "trainer.val_every=1000")  # fmt: skip
+"""Steps of a second or more."""
+
+
+def assert_second_signal_ends_at_once(
+    runner: TrialRunner, new_run: Callable[..., RunFolder], name: str, *, target: str = TRAIN
+) -> None:
+    """Two signals inside one step: the process ends before that step does, and the checkpoint before it is whole."""
+    run = new_run(*SLOW, name=name)
+    group = start(runner, run, target=target)
+    path = progress_path(run.path, 0)
+
+    def training() -> int | None:
+        seen = read_progress(path)
+        return seen.step if seen and seen.step >= 1 and seen.phase == Phase.TRAINING else None
+
+    wait_until(training, 120)
+    step = training()
+    for _ in range(2):
+        os.kill(group.pids[0], signal.SIGTERM)
+        time.sleep(0.05)
+    status, last = group.wait(), read_progress(path)
+    found = CheckpointFolder(run.checkpoints).newest(print)
+    assert last is not None and found is not None
+    ended = (status, last.step, last.phase, found.entry.step)
+    assert ended == (143, step, Phase.TRAINING, step), f"ended at once? {ended}"
 
 
 def wait_until(true: Callable[[], object], seconds: float = 60) -> None:

@@ -1,7 +1,7 @@
 """kill -9 at random moments: the run that goes on is the run that was never killed."""
 
 import itertools
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,9 +10,10 @@ import time
 import pytest
 
 from lit_transformer.processes.progress_file import Phase
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from tests.training.chaos import LONG, MOMENTS, Killer, count, kill_until, now
-from tests.training.proofs import complete, differences, start, wait_until
+from tests.training.proofs import assert_second_signal_ends_at_once, complete, differences, start, wait_until
 
 pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
 
@@ -87,8 +88,6 @@ SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
 def test_signals_at_random_moments(runner, new_run, devices, one_rank):
     settings = (*LONG, "trainer.checkpoint_every=1000", f"trainer.devices={devices}")
     whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
-    import random
-
     pick = random.Random(devices + one_rank)
     run, sent, number = new_run(*settings, name="stopped-0"), 0, 0
     wanted = count(20 if devices == 1 else 10)
@@ -96,7 +95,7 @@ def test_signals_at_random_moments(runner, new_run, devices, one_rank):
         signum = pick.choice(list(SIGNALS))
         group = start(runner, run, devices=devices)
         children = [pick.choice(group.children)] if one_rank else group.children
-        wait_until(lambda group=group: all(seen_by(run, group, rank) for rank in range(devices)))
+        wait_until(lambda run=run, group=group: all(seen_by(run, group, rank) for rank in range(devices)))
         time.sleep(pick.random() * 0.5)
         for child in children:
             child.signal(signum)
@@ -111,8 +110,6 @@ def test_signals_at_random_moments(runner, new_run, devices, one_rank):
         last = now(run)
         assert last is not None and last.phase == Phase.ENDING
         assert run.read_metrics()[-1]["step"] <= last.step if run.metrics_file.exists() else True
-        from lit_transformer.records.checkpoints import CheckpointFolder
-
         found = CheckpointFolder(run.checkpoints).newest(print)
         assert found is not None and found.entry.step == last.step, "every step that was made is saved"
     complete(runner, run, devices=devices)
@@ -124,27 +121,5 @@ def seen_by(run, group, rank):
     return seen is not None and seen.pid == group.pids[rank]
 
 
-SLOW = ("model.d_model=256", "model.num_layers=6", "model.context_length=128", "data.batch_size=64",
-        "trainer.max_steps=1000", "trainer.checkpoint_every=1", "trainer.val_every=1000")  # fmt: skip
-"""Steps of a second or more."""
-
-
-def assert_second_signal_ends_at_once(runner, run, target):
-    """Two signals inside one step: the process ends before that step does, and the checkpoint before it is whole."""
-    from lit_transformer.records.checkpoints import CheckpointFolder
-
-    group = start(runner, run, target=target)
-    wait_until(lambda: (seen := now(run)) is not None and seen.step >= 1 and seen.phase == Phase.TRAINING, 120)
-    step = now(run).step
-    os.kill(group.pids[0], signal.SIGTERM)
-    time.sleep(0.05)
-    if now(run).step == step:
-        os.kill(group.pids[0], signal.SIGTERM)
-    status = group.wait()
-    last = now(run)
-    found = CheckpointFolder(run.checkpoints).newest(print)
-    assert (status, last.step, last.phase, found.entry.step) == (143, step, Phase.TRAINING, step)
-
-
 def test_a_second_signal_ends_at_once(runner, new_run):
-    assert_second_signal_ends_at_once(runner, new_run(*SLOW), "lit_transformer.training.run:main")
+    assert_second_signal_ends_at_once(runner, new_run, "run")

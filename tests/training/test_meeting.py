@@ -23,12 +23,15 @@ from lit_transformer.config.load import load_layers
 from lit_transformer.processes.launched import Launch
 from lit_transformer.training import meeting
 
-meeting.JOIN_SECONDS, meeting.SEEN_SECONDS = 8, 1
 launch, folder, act = Launch(**json.loads(sys.argv[1])), Path(sys.argv[2]), sys.argv[3]
+meeting.SEEN_SECONDS, meeting.LEAVE_SECONDS = 1, 3
+meeting.JOIN_SECONDS = 3 if act == "stay away" else 60
 try:
     met = meeting.Meeting(launch)
 except UserError as error:
     sys.exit(str(error))
+if act == "die":
+    meeting.JOIN_SECONDS = 3
 
 def make():
     made = folder / str(launch.rank)
@@ -59,10 +62,11 @@ def ranks(tmp_path, act, count=2):
     )  # fmt: skip
     launches = [asdict(replace(base, rank=rank, local_rank=rank)) for rank in range(count)]
     command = [sys.executable, "-c", RANK]
+    quiet = {**os.environ, "TORCH_CPP_LOG_LEVEL": "FATAL"}
     started = [
         subprocess.Popen(
             [*command, json.dumps(launch), str(tmp_path), act],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TORCH_CPP_LOG_LEVEL": "FATAL"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=quiet,
         )
         for launch in launches
     ]  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 from lit_transformer.config.registry import metric_names
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.training.checkpoints import read_checkpoint
+from tests.training.proofs import assert_ranks_agree
 
 pytestmark = pytest.mark.timeout(180)  # a hang guard: ranks that wait for each other wait for ever
 
@@ -61,27 +62,8 @@ def test_the_same_run_twice_is_the_same(train):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_one_rank_equals_two_ranks_equals_accumulation(train):
-    """Three epochs, a ragged last batch, validation batches that do not divide, dropout 0."""
-    # 12 kB in blocks of 16 over batches of 96: the last batch of an epoch is short
-    length = ("trainer.max_steps=24", "data.batch_size=96", "trainer.val_every=10")
-    runs = {
-        "one": train(*length, name="one"),
-        "accumulated": train(*length, "trainer.accumulate=2", name="accumulated"),
-        "two": train(*length, devices=2, name="two"),
-    }
-    assert [status for status, _ in runs.values()] == [0, 0, 0], runs["two"][1].log_file.read_text()
-    one = runs["one"][1]
-    for name in ("accumulated", "two"):
-        other = runs[name][1]
-        for ours, theirs in zip(one.read_metrics(), other.read_metrics(), strict=True):
-            assert ours.keys() == theirs.keys()
-            for metric in ours:
-                assert theirs[metric] == pytest.approx(ours[metric], rel=1e-6), (name, ours["step"], metric)
-        mine, its = weights(one.last_checkpoint), weights(other.last_checkpoint)
-        assert max(float((mine[key] - its[key]).abs().max()) for key in mine) < 1e-5
-    accumulated, two = (weights(runs[name][1].last_checkpoint) for name in ("accumulated", "two"))
-    assert all(torch.equal(accumulated[key], two[key]) for key in two)
+def test_one_rank_equals_two_ranks_equals_accumulation(runner, new_run):
+    assert_ranks_agree(runner, new_run, "run")
 
 
 def test_a_loss_that_is_no_number_ends_the_run_as_diverged(train):

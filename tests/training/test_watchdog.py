@@ -125,7 +125,8 @@ def test_a_rank_that_spins_is_named_while_the_others_wait_in_gloo(ranks: Ranks) 
     )
     assert ranks.said(1).startswith(verdict + "  ended by trainer.hang_timeout = 2 s")
     assert "in spin\n" in ranks.said(1)  # the stack says where
-    assert ranks.said(0) == f"rank 0 ends: {verdict}"
+    # rank 1 ends first, and gloo may then end rank 0 before its watchdog does
+    assert ranks.said(0) in ("", f"rank 0 ends: {verdict}")
 
 
 def test_a_stopped_rank_is_named_by_the_others(ranks: Ranks) -> None:
