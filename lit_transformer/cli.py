@@ -29,6 +29,9 @@ Settings = Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...
 Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep.")]
 SweepDirectory = Annotated[Path, typer.Argument(help="A sweep's folder, such as runs/sweeps/demo.")]
 Output = Annotated[Path, typer.Option("--output", help="The folder that runs and sweeps are written under.")]
+AllowDrift = Annotated[
+    bool, typer.Option("--allow-drift", help="Go on even where the result will not be bit for bit the same.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -56,9 +59,7 @@ def fit(
     resume: Annotated[
         Optional[Path], typer.Option("--resume", metavar="RUN", help="Go on with the run in this folder, bit for bit.")
     ] = None,
-    allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="Go on even where the result will not be bit for bit the same.")
-    ] = False,
+    allow_drift: AllowDrift = False,
     output: Output = Path("runs"),
 ) -> None:
     """Train one experiment, or go on with a run; prints the run's folder.
@@ -205,6 +206,7 @@ def sweep_run(
     ] = None,
     seeds: Annotated[Optional[int], typer.Option(help="Run every cell with the seeds 0 to SEEDS - 1.")] = None,
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
+    allow_drift: AllowDrift = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and what they cost; train nothing.")
     ] = False,
@@ -225,7 +227,16 @@ def sweep_run(
         return
     from lit_transformer.sweep.run import sweep_run as run
 
-    _end_with_folder(*run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name))
+    status = run(
+        sweep,
+        overrides=settings or [],
+        workers=workers,
+        seeds=seeds,
+        output=output,
+        name=name,
+        allow_drift=allow_drift,
+    )
+    _end_with_folder(*status)
 
 
 @sweep_app.command("status")
@@ -251,18 +262,20 @@ def sweep_retry(
     workers: Annotated[
         Optional[int], typer.Option(help="Trials at once; default: what this machine has room for.")
     ] = None,
+    allow_drift: AllowDrift = False,
 ) -> None:
-    """Run the failed, diverged and unfinished cells of a sweep again.
+    """Go on with the failed, diverged and unfinished cells of a sweep, from their newest checkpoints.
 
     Example: lit-transformer sweep retry runs/sweeps/demo
     """
     from lit_transformer.sweep.run import sweep_retry as retry
 
-    _end_with_folder(*retry(directory, workers=workers))
+    _end_with_folder(*retry(directory, workers=workers, allow_drift=allow_drift))
 
 
-def _end_with_folder(status: int, folder: Path) -> NoReturn:
-    print(folder)
+def _end_with_folder(status: int, folder: Path | None) -> NoReturn:
+    if folder is not None:  # a rank that a launcher started leaves it to rank 0
+        print(folder)
     sys.exit(status)
 
 

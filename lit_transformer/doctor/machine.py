@@ -14,7 +14,7 @@ from lit_transformer.data.locate import DATA_VARIABLE
 from lit_transformer.doctor.check import GIB, Check, State, gib
 from lit_transformer.processes.gpus import VISIBLE, listed_gpus, visible_gpus
 from lit_transformer.processes.hardware import BF16_CAPABILITY, cores, cpu_quota, group_values, processor
-from lit_transformer.training.resume import DRIFT_VARIABLE
+from lit_transformer.processes.trial import DRIFT_VARIABLE
 
 PREFIX = "LIT_TRANSFORMER_"
 VARIABLES = (CACHE_VARIABLE, DATA_VARIABLE, DRIFT_VARIABLE)

@@ -11,6 +11,8 @@ from lit_transformer.processes.ranks import RankGroup, rank_environments
 TRAIN = "lit_transformer.training.run:main"
 """What a rank runs, named as a string: this package imports neither torch nor training."""
 WRITE_WANDB = "lit_transformer.training.wandb_writer:serve"
+DRIFT_VARIABLE = "LIT_TRANSFORMER_ALLOW_DRIFT"
+"""Set to 1 for ranks whose run may go on although the result will not be bit for bit the same."""
 PRELOAD = ("lit_transformer.training.preload",)
 WRITER_PRELOAD = ("lit_transformer.processes.unstoppable", "lit_transformer.training.wandb_writer")
 """For a runner that only tracks: a launcher sends its signals to every process of the job, the server included."""

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Self
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.processes.trial import DRIFT_VARIABLE
 from lit_transformer.records.atomic import write_text
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.display import Display
@@ -56,9 +57,13 @@ def locked(folder: SweepFolder) -> Iterator[None]:
         lock.release()
 
 
-def drive(folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] = RERUN) -> int:
+def drive(
+    folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] = RERUN, *, allow_drift: bool = False
+) -> int:
     """Run the open cells, and those whose earlier end is in `again`; the sweep's lock must be held.
 
+    An unfinished cell goes on from its newest checkpoint; one that can no longer do so exactly fails, unless
+    `allow_drift`.
     Returns 0 where every valid cell is complete or pruned, 130 or 143 where a signal stopped the sweep, else 1.
     """
     valid = [cell.name for cell in plan.valid()]
@@ -73,8 +78,9 @@ def drive(folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] 
     ledger.reopen(again, missing)
     totals = {name: _total_steps(dict(flat(cell.config))) for name, cell in read_configs(folder).items()}
     viewer = Viewer(folder, plan, ledger, totals)
+    environment = {DRIFT_VARIABLE: "1"} if allow_drift else {}
     with Display(plan.metric, slots.workers) as display, _Signals() as signals:
-        driver = Driver(folder, ledger, Pool(folder.path, slots.gpus), viewer, display, signals)
+        driver = Driver(folder, ledger, Pool(folder.path, slots.gpus, environment), viewer, display, signals)
         try:
             driver.run(slots.workers)
         finally:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,12 @@ class Local:
 class Pool:
     """Starts workers and passes on what they say; the caller decides what a death means."""
 
-    def __init__(self, folder: Path, gpus: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self, folder: Path, gpus: Sequence[Sequence[str]], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment` is added to the workers', and so to their trials'."""
         self._folder, self._gpus = folder, gpus
+        self._environment = {**os.environ, **(environment or {})}
         self._started = 0
         self._lines: deque[str] = deque()
         self.workers: list[Local] = []
@@ -48,6 +52,7 @@ class Pool:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            env=self._environment,
             start_new_session=True,  # Ctrl-C reaches the driver alone, which stops its workers in order
         )
         threading.Thread(target=self._listen, args=(process,), daemon=True).start()

@@ -5,9 +5,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.load import from_plain
+from lit_transformer.processes.hardware import check_devices
+from lit_transformer.processes.launched_settings import check_world
 from lit_transformer.records.atomic import write_json
 from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.plan import PlannedCell, with_dotted
@@ -23,6 +27,7 @@ def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list
     `settings` (dotted) are decided for this machine. A cell whose data cannot be prepared gets a `problem`. Raises
     UserError where no cell can be run, with every reason.
     """
+    cells = _with_device_problems(cells)
     valid = [cell for cell in cells if cell.problem is None]
     decided = {cell.name: with_dotted(cell.config, _undecided(cell, settings)) for cell in valid}
     answers: Mapping[str, object] = {}
@@ -41,6 +46,26 @@ def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list
         reasons = dict.fromkeys(str(cell.problem) for cell in planned)
         raise UserError("No cell of the sweep can be run.\n" + "\n".join(reasons))
     return planned
+
+
+def _with_device_problems(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells, those that this machine's devices cannot train with the reason as their problem."""
+    found: dict[str, str | None] = {}
+    for cell in cells:
+        key = _trainer(cell)
+        if cell.problem is None and key not in found:
+            try:
+                config = from_plain(cell.config)
+                check_world(config, None)
+                check_devices(config)
+                found[key] = None
+            except UserError as error:
+                found[key] = str(error)
+    return [replace(cell, problem=cell.problem or found.get(_trainer(cell))) for cell in cells]
+
+
+def _trainer(cell: Cell) -> str:
+    return json.dumps(cell.config.get("trainer"), sort_keys=True)
 
 
 def ask(module: str, request: Mapping[str, object]) -> dict[str, object]:

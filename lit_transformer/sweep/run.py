@@ -40,6 +40,7 @@ def sweep_run(
     seeds: int | None = None,
     output: Path = Path("runs"),
     name: str | None = None,
+    allow_drift: bool = False,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
@@ -56,7 +57,7 @@ def sweep_run(
             plan = make_plan(file, cells, slots, seeds)
             _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
             _announce(folder, plan, slots)
-            status = drive(folder, plan, slots, RERUN)
+            status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
     except OSError as error:
         if is_full(error):
             raise UserError(
@@ -68,15 +69,15 @@ def sweep_run(
     return status, folder.path
 
 
-def sweep_retry(path: Path, *, workers: int | None = None) -> tuple[int, Path]:
-    """Run the failed, diverged and missing cells of a sweep's folder; as `sweep_run` otherwise."""
+def sweep_retry(path: Path, *, workers: int | None = None, allow_drift: bool = False) -> tuple[int, Path]:
+    """Go on with the failed, diverged and missing cells of a sweep's folder; as `sweep_run` otherwise."""
     folder = SweepFolder(path)
     plan = read_plan(folder)
     with locked(folder):
         cells = [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
         slots = divide(cells, workers, plan.threads)
         _announce(folder, plan, slots)
-        return drive(folder, plan, slots, RETRY), folder.path
+        return drive(folder, plan, slots, RETRY, allow_drift=allow_drift), folder.path
 
 
 def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:

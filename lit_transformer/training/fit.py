@@ -18,45 +18,62 @@ from lit_transformer.config.load import Loaded, load_experiment, load_layers
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.processes.hardware import check_devices, resolved
+from lit_transformer.processes.launched import launched
+from lit_transformer.processes.launched_settings import settings
 from lit_transformer.processes.progress_file import progress_path, read_progress
 from lit_transformer.processes.ranks import RankGroup
-from lit_transformer.processes.trial import TrialRunner
+from lit_transformer.processes.trial import DRIFT_VARIABLE, TrialRunner
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.training.identity import identity
-from lit_transformer.training.resume import DRIFT_VARIABLE, continue_from
+from lit_transformer.training.resume import continue_from
 
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
 
 
-def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path]:
+def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path | None]:
     """Train an experiment into a new folder under `output`; the exit status and the run's folder.
 
-    Raises UserError before anything is trained.
+    Started by torchrun or srun, this process is one of the ranks, and only rank 0 gives the folder. Raises UserError
+    before anything is trained.
     """
-    loaded = load_experiment(experiment, layers)
+    launch = launched()
+    if launch is not None:
+        from lit_transformer.training.launched import train_as_rank
+
+        return train_as_rank(
+            launch,
+            load=lambda: load_experiment(experiment, layers),
+            make=lambda loaded: new_run(loaded, output)[0].path,
+        )
+    loaded = settings(load_experiment(experiment, layers), None)
     check_devices(loaded.config)
+    runner = TrialRunner()
+    runner.warm()  # torch and Lightning are imported while the data are prepared
+    run, config = new_run(loaded, output)
+    return train(runner, run, config), run.path
+
+
+def new_run(loaded: Loaded, output: Path) -> tuple[RunFolder, ExperimentConfig]:
+    """Prepare an experiment's data and freeze it in a new folder under `output`."""
     from lit_transformer.training.prepare import prepare  # numpy and tokenizers: not before the settings are right
     from lit_transformer.training.prepare_progress import shown_progress
 
-    runner = TrialRunner()
-    runner.warm()  # torch and Lightning are imported while the data are prepared
     with shown_progress() as progress:
         prepared = prepare(loaded.config, progress=progress)
     run, config = freeze(loaded, prepared, output / loaded.config.experiment / run_id())
     print(f"training {config.experiment} in {run.path} (torch and Lightning load first)", file=sys.stderr)
-    return train(runner, run, config), run.path
+    return run, config
 
 
 def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allow_drift: bool = False) -> int:
     """Train a frozen run, or go on with it, in ranks of its own; the exit status. Signals go on to the ranks."""
-    environment = {DRIFT_VARIABLE: "1"} if allow_drift else {}
     with forwarded_signals() as groups:
         group = runner.start(
             run.path,
             devices=config.trainer.devices,
-            environment=environment,
+            environment=drift_environment(allow_drift),
             track=config.tracking.wandb != "off",
         )
         groups.append(group)
@@ -71,7 +88,7 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
     return status if status > 0 else 128 - status
 
 
-def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path]:
+def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path | None]:
     """Go on with the run in `folder`, under further settings; the exit status and the folder.
 
     A complete run is left as it is unless settings are given. Raises UserError where the folder is no run, is being
@@ -84,20 +101,42 @@ def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple
             "  fix      give a run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep"
         )
     frozen = mapping_layer(run.read_config(), str(run.config_file))
-    loaded = load_layers([Layer(frozen.values, run.read_origins() or frozen.origins), *layers])
-    if run.status() == "complete" and not any(layer.values for layer in layers):
+    layers = [Layer(frozen.values, run.read_origins() or frozen.origins), *layers]
+    launch = launched()
+    if run.status() == "complete" and not any(layer.values for layer in layers[1:]):
         print(f"{folder} is complete; settings such as trainer.max_steps=2000 would make it go on", file=sys.stderr)
-        return 0, folder
+        return 0, folder if launch is None or launch.rank == 0 else None
+    if launch is not None:
+        from lit_transformer.training.launched import train_as_rank
+
+        return train_as_rank(
+            launch,
+            load=lambda: load_layers(layers),
+            make=lambda loaded: reopened(run, loaded, allow_drift=allow_drift)[0].path,
+            environment=drift_environment(allow_drift),
+        )
+    loaded = settings(load_layers(layers), None)
     check_devices(loaded.config)
     runner = TrialRunner()
     runner.warm()
+    run, config = reopened(run, loaded, allow_drift=allow_drift)
+    return train(runner, run, config, allow_drift=allow_drift), run.path
+
+
+def reopened(run: RunFolder, loaded: Loaded, *, allow_drift: bool) -> tuple[RunFolder, ExperimentConfig]:
+    """Freeze `loaded` in a run's folder over what stands there; raises UserError as `resume` says."""
     config, origins = resolved(loaded.config)
     prepared = _prepared_again(config, run)
     with _held(run):
         continue_from(run, identity(config, prepared["fingerprint"]), allow_drift=allow_drift, report=lambda text: None)
         run.freeze(to_plain(config), {**loaded.origins, **origins}, prepared)
     print(f"going on with {run.path} (torch and Lightning load first)", file=sys.stderr)
-    return train(runner, run, config, allow_drift=allow_drift), run.path
+    return run, config
+
+
+def drift_environment(allow_drift: bool) -> dict[str, str]:
+    """What tells a rank that its result may differ from the uninterrupted run's."""
+    return {DRIFT_VARIABLE: "1"} if allow_drift else {}
 
 
 @contextmanager

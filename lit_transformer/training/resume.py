@@ -6,12 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.processes.trial import DRIFT_VARIABLE
 from lit_transformer.records.checkpoints import MANIFEST, CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.identity import Change, changes
-
-DRIFT_VARIABLE = "LIT_TRANSFORMER_ALLOW_DRIFT"
-"""Set to 1 for ranks whose run may go on although the result will not be bit for bit the same."""
 
 
 def tell(text: str) -> None:

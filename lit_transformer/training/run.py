@@ -132,6 +132,7 @@ class _Training:
             logging.getLogger(name).setLevel(logging.WARNING)
         if self.config.trainer.threads:
             torch.set_num_threads(self.config.trainer.threads)  # OMP_NUM_THREADS comes too late in a forked child
+            os.environ["OMP_NUM_THREADS"] = str(self.config.trainer.threads)  # else Lightning sets a number of its own
 
     def _continue_from(self, folder: CheckpointFolder, who: dict[str, object]) -> Found | None:
         if self.rank == 0:

@@ -17,7 +17,10 @@ from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.status import sweep_status
 
 pytestmark = pytest.mark.timeout(600)
-LONGER = ["trainer.max_steps=200", "trainer.val_every=100", "tracking.wandb=offline", "trainer.threads=1"]
+LONGER = [
+    "trainer.max_steps=200", "trainer.val_every=100", "trainer.checkpoint_every=10", "tracking.wandb=offline",
+    "trainer.threads=1",
+]  # fmt: skip
 """Trials that last long enough to be killed in the middle."""
 
 
@@ -37,6 +40,8 @@ def test_a_killed_and_stopped_sweep_ends_as_the_undisturbed_one(
     cell, trial = next(iter(run.until(lambda: run.trials(steps=20)).items()))
     trial.kill()
     run.until(lambda: f"{cell}: its process was killed" in run.log.read_text())
+    log = SweepFolder(run.folder).cell(cell).log_file
+    run.until(lambda: "going on from last.ckpt, step" in log.read_text())  # not from step 0
     run.until(lambda: run.trials(steps=20))
     worker = run.workers()[0]
     under = worker.children(recursive=True)

@@ -147,7 +147,7 @@ def assert_ranks_agree(
 
 
 def _distance(mine: torch.Tensor, its: torch.Tensor, name: str) -> float:
-    """Relative distance; without the bias of the keys, which a softmax does not see: Adam makes steps of its rounding."""
+    """Relative distance, but for the bias of the keys: no softmax sees it, and Adam makes steps of its rounding."""
     if name.endswith("attention.input.bias"):
         width = len(mine) // 3
         mine, its = (torch.cat([bias[:width], bias[2 * width :]]) for bias in (mine, its))
