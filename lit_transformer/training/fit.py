@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import Layer, mapping_layer
-from lit_transformer.config.load import Loaded, load_experiment, load_layers
-from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.load import Loaded, load_experiment, load_layers, with_values
+from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.processes.hardware import check_devices, resolved
 from lit_transformer.processes.launched import launched
@@ -26,7 +26,7 @@ from lit_transformer.processes.trial import DRIFT_VARIABLE, TrialRunner
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.training.identity import identity
-from lit_transformer.training.resume import continue_from
+from lit_transformer.training.resume import continue_from, frozen_layer
 
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
@@ -100,8 +100,7 @@ def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple
             f"{folder} is no run's folder: it holds no config.yaml\n"
             "  fix      give a run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep"
         )
-    frozen = mapping_layer(run.read_config(), str(run.config_file))
-    layers = [Layer(frozen.values, run.read_origins() or frozen.origins), *layers]
+    layers = [frozen_layer(run), *layers]
     launch = launched()
     if run.status() == "complete" and not any(layer.values for layer in layers[1:]):
         print(f"{folder} is complete; settings such as trainer.max_steps=2000 would make it go on", file=sys.stderr)
@@ -117,10 +116,8 @@ def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple
         )
     loaded = settings(load_layers(layers), None)
     check_devices(loaded.config)
-    runner = TrialRunner()
-    runner.warm()
     run, config = reopened(run, loaded, allow_drift=allow_drift)
-    return train(runner, run, config, allow_drift=allow_drift), run.path
+    return train(TrialRunner(), run, config, allow_drift=allow_drift), run.path
 
 
 def reopened(run: RunFolder, loaded: Loaded, *, allow_drift: bool) -> tuple[RunFolder, ExperimentConfig]:
@@ -162,19 +159,37 @@ def _trainers(run: RunFolder) -> str:
 
 
 def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, object]:
-    """What prepared.json is to say now: the data as they are, or as they were frozen where the source is gone."""
+    """What prepared.json is to say now: the data as they are, or as they were frozen where the source is gone.
+
+    Raises UserError where another vocabulary comes of them than the run's: its weights would mean other tokens.
+    """
+    from lit_transformer.data.cache import is_complete
     from lit_transformer.data.prepared import load_prepared
     from lit_transformer.training.prepare import prepare
     from lit_transformer.training.prepare_progress import shown_progress
 
     frozen = read_json(run.prepared_file)
+    own_vocabulary = with_values(config, {"model.vocab_size": None})
     try:
         with shown_progress() as progress:
-            return prepare(config, progress=progress).data
+            now = prepare(own_vocabulary, progress=progress).data
     except UserError:
-        if load_prepared(Path(str(frozen.get("folder")))).fingerprint == frozen.get("fingerprint"):
+        folder = Path(str(frozen.get("folder")))
+        asked = run.read_config().get("data") == to_plain(config)["data"]
+        if asked and is_complete(folder) and load_prepared(folder).fingerprint == frozen.get("fingerprint"):
             return frozen
         raise
+    tokenizer = Path(str(now["folder"])) / run.tokenizer_file.name
+    if run.tokenizer_file.exists() and tokenizer.read_bytes() != run.tokenizer_file.read_bytes():
+        raise UserError(
+            f"{run.path} was trained with another vocabulary than its data now have\n"
+            f"  got      {now['vocab_size']} entries ({tokenizer})\n"
+            f"  allowed  the {frozen.get('vocab_size')} entries of {run.tokenizer_file}\n"
+            "  fix      restore the data and data.tokenizer, or train in a folder of its own: fit without --resume"
+        )
+    if isinstance(config.model, TextModelConfig) and (config.model.vocab_size or 0) < int(str(now["vocab_size"])):
+        prepare(config)  # says that it is too small for them
+    return now
 
 
 def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolder, ExperimentConfig]:

@@ -28,10 +28,10 @@ def check_finite(value: float, name: str, step: int) -> None:
 class Guard:
     """Sees each step's gradient norm and loss before the optimizer does; all ranks decide alike.
 
-    `stop` takes the step and remembers it, so that no device is waited for: `check` then ends the run. `skip` leaves
-    the step out; `rollback` does, and calls `go_back`, which restores the newest checkpoint's weights and optimizer.
-    Under a loss scaler (`scaled`) gradients overflow in the normal course, and the scaler leaves such a step out by
-    itself: only the loss is looked at.
+    `stop` takes the step and remembers it, so that no device is waited for: who asks `seen` then ends the run. `skip`
+    leaves the step out; `rollback` does, and calls `go_back`, which restores the newest checkpoint's weights and
+    optimizer. Under a loss scaler (`scaled`) gradients overflow in the normal course, and the scaler leaves such a step
+    out by itself: only the loss is looked at.
     """
 
     def __init__(
@@ -39,28 +39,34 @@ class Guard:
         policy: Literal["stop", "skip", "rollback"],
         agreement: Agreement,
         *,
-        scaled: bool,
+        scaled: bool = False,
         go_back: Callable[[], int],
     ) -> None:
-        self._policy, self._agreement, self._scaled, self._go_back = policy, agreement, scaled, go_back
-        self._seen: Tensor | None = None
+        self._policy, self._agreement, self._go_back = policy, agreement, go_back
+        self._first: Tensor | None = None  # the first bad step under `stop`, 0 for none
+        self.scaled = scaled
+        """Whether there is a loss scaler; set by the training."""
         self.step = 0
         """The step in hand, set by the training."""
         self.left_out = 0
         """Steps that were left out so far."""
         self._in_a_row = 0
+        self._taken = False  # a step since the last one that was left out
 
     def __call__(self, norm: Tensor, loss: Tensor) -> bool:
         """Whether to take the step."""
         bad = ~torch.isfinite(loss)
-        if not self._scaled:
+        if not self.scaled:
             bad = bad | ~torch.isfinite(norm)
         if self._policy == "stop":
-            self._seen = bad if self._seen is None else self._seen | bad
+            now = torch.where(bad, self.step, 0)
+            self._first = now if self._first is None else torch.where(self._first > 0, self._first, now)
             return True
         if not self._agreement.largest(int(bad))[0]:
+            self._taken = True
             self._in_a_row = self._in_a_row if self._policy == "rollback" else 0
             return True
+        self._taken = False
         self.left_out += 1
         self._in_a_row += 1
         if self._in_a_row > IN_A_ROW:
@@ -74,12 +80,13 @@ class Guard:
         return f"back to the weights of step {self._go_back()}, and on with the next batch"
 
     def saved(self) -> None:
-        """A checkpoint was written: there is a new place to go back to."""
-        self._in_a_row = 0
+        """A checkpoint was written: a new place to go back to, unless no step was taken since the last return."""
+        if self._taken:
+            self._in_a_row = 0
 
-    def seen(self) -> bool:
-        """Whether a step taken under `stop` was bad; waits for the device."""
-        return self._seen is not None and bool(self._seen)
+    def seen(self) -> int:
+        """The first step taken under `stop` that was bad, 0 for none; waits for the device."""
+        return 0 if self._first is None else int(self._first)
 
     def state_dict(self) -> dict[str, int]:
         """For a checkpoint."""

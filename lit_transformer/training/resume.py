@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import Layer, mapping_layer
+from lit_transformer.config.load import from_plain
+from lit_transformer.config.yaml_lines import read_yaml
 from lit_transformer.processes.trial import DRIFT_VARIABLE
 from lit_transformer.records.checkpoints import MANIFEST, CheckpointFolder, Found
+from lit_transformer.records.finding import CHECKPOINT, files
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.identity import Change, changes
 
@@ -15,6 +19,27 @@ from lit_transformer.training.identity import Change, changes
 def tell(text: str) -> None:
     """One line for the person who waits."""
     print(text, file=sys.stderr, flush=True)
+
+
+def frozen_layer(run: RunFolder) -> Layer:
+    """The settings that stand in a run's config.yaml, with their origins.
+
+    Raises UserError where it is damaged: without it, the defaults would be trained.
+    """
+    values, origins = run.read_config(), run.read_origins()
+    if not values:
+        read_yaml(run.config_file)  # names the line that is no YAML
+    layer = mapping_layer(values, str(run.config_file))
+    gone = [key for key in origins if key not in layer.values]
+    if not values or gone:
+        raise UserError(
+            f"{run.config_file} is damaged\n"
+            f"  got      {'a file without ' + ', '.join(gone[:4]) if values else 'a file without settings'}\n"
+            "  allowed  every setting of the run, as they were frozen\n"
+            "  fix      restore it from a copy"
+        )
+    from_plain(values, str(run.config_file))  # what was edited there is said to stand there, whatever its origin was
+    return Layer(layer.values, origins or layer.origins)
 
 
 def continue_from(
@@ -32,9 +57,13 @@ def continue_from(
     there are checkpoints and none is good. `folder` is the one that the run will save to.
     """
     folder = folder or CheckpointFolder(run.checkpoints)
-    found = folder.newest(report)
+    passed_over: list[str] = []
+    found = folder.newest(passed_over.append)
     if found is None:
-        _refuse_to_overwrite(folder)
+        _refuse_to_overwrite(run, folder, passed_over)
+    for line in passed_over:
+        report(line)
+    if found is None:
         run.rewind(0, 0)
         return None
     facts = found.entry.facts
@@ -78,17 +107,24 @@ def _refuse_another_network(path: Path, different: list[Change]) -> None:
     )
 
 
-def _refuse_to_overwrite(folder: CheckpointFolder) -> None:
-    """Raise UserError where training would be lost that may yet be recovered.
+def _refuse_to_overwrite(run: RunFolder, folder: CheckpointFolder, passed_over: list[str]) -> None:
+    """Raise UserError where training would be lost that may yet be recovered, or that is whole.
 
-    A last.ckpt without a manifest is what a kill within the very first save leaves, and no loss.
+    One file without a manifest is what a kill within the very first save leaves, and no loss.
     """
     listed = folder.entries()
     damaged = not listed and (folder.path / MANIFEST).exists()
-    if damaged or any(entry.resumable for entry in listed) or any(folder.path.glob("step-*.ckpt")):
+    if damaged or any(entry.resumable for entry in listed) or len(files(folder.path, CHECKPOINT)) > 1:
         raise UserError(
-            f"{folder.path} holds checkpoints, and none of them is good; what is wrong with each stands above\n"
-            "  fix      restore them from a copy, or take the folder away to start at step 0"
+            f"{folder.path} holds checkpoints, and none of them is good\n"
+            + "\n".join(f"  got      {line}" for line in passed_over)
+            + "\n  fix      restore them from a copy, or take the folder away to start at step 0"
+        )
+    if run.status() == "complete":
+        raise UserError(
+            f"{run.path} is complete, and holds no checkpoint to go on from\n"
+            f"  got      {', '.join(entry.name for entry in listed) or 'none'}: trainer.keep says what stays\n"
+            "  fix      train a longer run in a folder of its own: fit without --resume"
         )
 
 

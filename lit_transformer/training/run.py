@@ -1,6 +1,5 @@
 """One rank of one frozen run: what the fork server's children execute."""
 
-import hashlib
 import logging
 import os
 import sys
@@ -10,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
-from lit_transformer.data.cache import cache_root
 from lit_transformer.data.loader import LoaderDied
 from lit_transformer.models.flops import flops_per_token
 from lit_transformer.processes.progress_file import Phase
@@ -24,21 +21,15 @@ from lit_transformer.records.atomic import is_full, read_json
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder, Status
 from lit_transformer.records.sweep_folder import sweep_of
-from lit_transformer.training.averaging import Averaging
-from lit_transformer.training.checkpoints import Checkpoints, check_space
+from lit_transformer.training.assemble import Assembled, assemble, world_size
+from lit_transformer.training.checkpoints import check_space
 from lit_transformer.training.identity import identity
-from lit_transformer.training.measure import peak_flops, peak_memory_bytes
-from lit_transformer.training.non_finite import Diverged, Guard
-from lit_transformer.training.progress import ProgressReport
-from lit_transformer.training.random_state import seed_all
-from lit_transformer.training.registry import Parts, build_parts, open_prepared
+from lit_transformer.training.measure import peak_memory_bytes
+from lit_transformer.training.non_finite import Diverged
+from lit_transformer.training.registry import open_prepared
 from lit_transformer.training.result import Result, write_result
 from lit_transformer.training.resume import continue_from, drift_allowed
-from lit_transformer.training.rollback import roll_back
-from lit_transformer.training.run_log import RunLog
-from lit_transformer.training.step_end import StepEnd
-from lit_transformer.training.stopping import Agreement, StopOnSignal, exit_status
-from lit_transformer.training.trainer import build_trainer
+from lit_transformer.training.stopping import StopOnSignal, exit_status
 from lit_transformer.training.watchdog import Watchdog
 
 
@@ -58,7 +49,7 @@ def main(folder: str) -> int:
     try:
         config = from_plain(run.read_config(), str(run.config_file))
         timeout = config.trainer.hang_timeout
-        watchdog = Watchdog(run.path, rank, _world_size(config), seconds(timeout) if timeout else None)
+        watchdog = Watchdog(run.path, rank, world_size(config), seconds(timeout) if timeout else None)
         watchdog.start()
         return _Training(run, config, rank, stop, watchdog).run()
     except Exception as error:
@@ -69,10 +60,6 @@ def main(folder: str) -> int:
         return 2 if isinstance(error, UserError) else 1
     finally:
         lock.release()
-
-
-def _world_size(config: ExperimentConfig) -> int:
-    return config.trainer.devices * config.trainer.num_nodes
 
 
 @dataclass
@@ -93,34 +80,17 @@ class _Training:
         who = identity(config, prepared.fingerprint)
         folder = CheckpointFolder(run.checkpoints, keep=config.trainer.keep_checkpoints)
         found = self._continue_from(folder, who)
-        seed_all(config.seed)  # initial weights: the same on every rank
-        parts = build_parts(config, prepared, rank=self.rank, world_size=_world_size(config))
-        seed_all(config.seed + 1_000_003 * (self.rank + 1))  # dropout: another on every rank
-        if self.rank == 0:
-            check_space(run, parts.task.network, config.optimizer, config.trainer)
-        log, checkpoints = self._log(parts), Checkpoints(run, config.trainer, who)
-        averaging = Averaging(parts.task.network, config.trainer.ema_decay)
-        agreement = Agreement()
-        guard = Guard(
-            config.trainer.non_finite,
-            agreement,
-            scaled=config.trainer.precision == "16-mixed",
-            go_back=lambda: roll_back(run, trainer, parts.task, averaging),
+        made = assemble(
+            run, config, prepared, folder, found, who, rank=self.rank, stop=self.stop, watchdog=self.watchdog
         )
-        end = StepEnd(
-            config, total_steps=parts.total_steps, stop=self.stop, agreement=agreement, log=log,
-            checkpoints=checkpoints, guard=guard, averaging=averaging, watchdog=self.watchdog,
-        )  # fmt: skip
-        callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
         if self.rank == 0:
-            callbacks.append(ProgressReport(log, parts.total_steps))
-        trainer = build_trainer(config, run, folder, callbacks, total_steps=parts.total_steps)
-        trainer.fit(parts.task, datamodule=parts.data, ckpt_path=found.path if found else None, weights_only=True)
-        self.watchdog.mark(Phase.ENDING, trainer.global_step)
-        if end.stopped_by and not end.finished:
-            return exit_status(end.stopped_by)
+            check_space(run, made.parts.task.network, config.optimizer, config.trainer)
+        made.fit()
+        self.watchdog.mark(Phase.ENDING, made.trainer.global_step)
+        if made.end.stopped_by and not made.end.finished:
+            return exit_status(made.end.stopped_by)
         if self.rank == 0:
-            result = _result(trainer, parts, log, checkpoints, guard)
+            result = _result(made)
             keep = config.trainer.keep
             folder.prune(("best" if sweep_of(run) else "all") if keep == "auto" else keep)
             write_result(run, result)
@@ -140,58 +110,24 @@ class _Training:
             return continue_from(self.folder, who, allow_drift=drift_allowed(), folder=folder)
         return folder.newest(lambda text: None)
 
-    def _log(self, parts: Parts) -> RunLog:
-        def peak() -> float | None:
-            threads = self.config.trainer.threads or torch.get_num_threads()
-            return peak_flops(parts.task.device, self.config.trainer.precision, threads, cache_root())
 
-        return RunLog(
-            self.folder,
-            log_every=self.config.tracking.log_every,
-            tokens_per_step=parts.tokens_per_step,
-            flops_per_token=lambda: flops_per_token(self.config.model),
-            peak_flops=peak,
-        )
-
-
-class RanksAgree(Callback):
-    """Before the first step: every rank has read the same config and goes on from the same checkpoint."""
-
-    def __init__(self, run: RunFolder, found: Found | None, agreement: Agreement) -> None:
-        self._run, self._found, self._agreement = run, found, agreement
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._agreement.start(trainer.world_size)
-        config = hashlib.sha256(self._run.config_file.read_bytes()).hexdigest()[:12]
-        checkpoint = self._found.entry.sha256[:12] if self._found else "none"
-        seen = self._agreement.gather((config, checkpoint))
-        for rank, theirs in enumerate(seen):
-            if theirs != seen[0]:
-                raise UserError(
-                    f"rank {rank} sees another run in {self._run.path} than rank 0\n"
-                    f"  got      config.yaml and checkpoint {theirs}, on rank 0 {seen[0]} (SHA-256)\n"
-                    "  allowed  one folder, the same on every node\n"
-                    "  fix      put runs on a file system that all nodes share"
-                )
-
-
-def _result(trainer: Trainer, parts: Parts, log: RunLog, checkpoints: Checkpoints, guard: Guard) -> Result:
-    config = parts.task.config
-    tokens = trainer.global_step * parts.tokens_per_step
-    flops = flops_per_token(config.model)
+def _result(made: Assembled) -> Result:
+    parts, steps = made.parts, made.trainer.global_step
+    tokens = steps * parts.tokens_per_step
+    flops = flops_per_token(parts.task.config.model)
     return Result(
         status="complete",
-        metrics=checkpoints.best,
-        best_step=checkpoints.best_step,
-        last_metrics=log.last,
+        metrics=made.checkpoints.best,
+        best_step=made.checkpoints.best_step,
+        last_metrics=made.log.last,
         parameters=sum(parameter.numel() for parameter in parts.task.network.parameters()),
         flops_per_token=flops,
         flops=flops * tokens,
         tokens=tokens,
-        steps=trainer.global_step,
-        steps_left_out=guard.left_out,
-        seconds=round(log.seconds, 3),
-        tokens_per_second=round(log.tokens_per_second, 1),
+        steps=steps,
+        steps_left_out=made.guard.left_out,
+        seconds=round(made.log.seconds, 3),
+        tokens_per_second=round(made.log.tokens_per_second, 1),
         peak_memory_bytes=peak_memory_bytes(parts.task.device),
     )
 

@@ -55,6 +55,8 @@ class StepEnd(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Task)
         pl_module.accepts = self._guard
+        # not by trainer.precision: on a CPU Lightning makes bf16-mixed, which has none, of 16-mixed
+        self._guard.scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self._averaging.to(pl_module.device)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,12 +94,12 @@ class StepEnd(Callback):
         # a GPU is asked only where the host waits for it anyway
         look = trainer.strategy.root_device.type == "cpu" or log_due or validation_due or save_due
         self.stopped_by, time_up, time_save, bad = self._agreement.largest(
-            self._stop.asked, self._time_is_up(), self._checkpoints.time_due(), look and self._guard.seen()
+            self._stop.asked, self._time_is_up(), self._checkpoints.time_due(), self._guard.seen() if look else 0
         )
         if bad:
             self._log.training(trainer, task, step)
             self._log.end_step(step, write=trainer.is_global_zero)
-            raise Diverged(f"loss or gradient is no number at step {step}; {ADVICE}")
+            raise Diverged(f"loss or gradient is no number at step {bad}; {ADVICE}")
         last = step >= self._total_steps or bool(time_up)
         if log_due or last:
             self._log.training(trainer, task, step)

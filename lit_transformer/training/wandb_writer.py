@@ -131,11 +131,15 @@ def _run_id(run: RunFolder) -> str:
 
 def _remove_offline_runs(run: RunFolder) -> None:
     """Remove what an earlier attempt logged offline: it is logged again, each step once, from metrics.jsonl."""
-    for folder in (run.path / "wandb").glob("offline-run-*"):
+    tracked = run.path / "wandb"
+    if tracked.is_symlink():  # a folder elsewhere, which may be other runs' too
+        return
+    for folder in tracked.glob(f"offline-run-*-{_run_id(run)}"):
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
-    latest = run.path / "wandb" / "latest-run"
-    latest.unlink(missing_ok=True)
+    latest = tracked / "latest-run"
+    if latest.is_symlink():
+        latest.unlink()
 
 
 def _guarded(act: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 
+import checkpointing
 import demo
 import gpt_huggingface
 import loop_overhead
@@ -20,7 +21,7 @@ def peers() -> list[Figure]:
 
 def main() -> int:
     """Measure everything, in the order of what disturbs least."""
-    figures = [*startup.measure(), *demo.measure(), *loop_overhead.measure(), *peers()]
+    figures = [*startup.measure(), *demo.measure(), *loop_overhead.measure(), *checkpointing.measure(), *peers()]
     return report(figures, "bench-cpu")
 
 

@@ -12,16 +12,14 @@ from lightning.pytorch import Callback
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.load import load_experiment
 from lit_transformer.config.schema import ExperimentConfig
-from lit_transformer.models.flops import flops_per_token
 from lit_transformer.optim import build_optimizer, build_schedule
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
-from lit_transformer.training.checkpoints import Checkpoints
+from lit_transformer.training.assemble import assemble
 from lit_transformer.training.prepare import prepare
-from lit_transformer.training.progress import ProgressReport
 from lit_transformer.training.registry import build_parts, open_prepared
-from lit_transformer.training.run_log import RunLog
 from lit_transformer.training.stopping import StopOnSignal
-from lit_transformer.training.trainer import build_trainer
+from lit_transformer.training.watchdog import Watchdog
 
 WARM_STEPS = 20
 SHAPES = {
@@ -44,24 +42,15 @@ class Clock(Callback):
 
 def lightning_step(config: ExperimentConfig, prepared: dict[str, object], steps: int) -> float:
     """Seconds of a step in our loop, logging included."""
-    parts = build_parts(config, open_prepared(config, prepared))
-    with tempfile.TemporaryDirectory() as folder:
-        run, clock = RunFolder(Path(folder)), Clock()
-        log = RunLog(
-            run,
-            log_every=config.tracking.log_every,
-            tokens_per_step=parts.tokens_per_step,
-            flops_per_token=lambda: flops_per_token(config.model),
-            peak_flops=lambda: None,
-        )
-        callbacks = [
-            log,
-            Checkpoints(run, config.trainer),
-            StopOnSignal(),
-            ProgressReport(log, parts.total_steps),
-            clock,
-        ]
-        build_trainer(config, run, callbacks).fit(parts.task, datamodule=parts.data)
+    with tempfile.TemporaryDirectory() as name:
+        run, clock = RunFolder(Path(name)), Clock()
+        run.config_file.write_text("")  # what ranks would compare
+        made = assemble(
+            run, config, open_prepared(config, prepared), CheckpointFolder(run.checkpoints), None, {}, rank=0,
+            stop=StopOnSignal(), watchdog=Watchdog(run.path, 0, 1, 1800),
+        )  # fmt: skip
+        made.trainer.callbacks.append(clock)
+        made.fit()
     return (clock.times[steps] - clock.times[WARM_STEPS]) / (steps - WARM_STEPS)
 
 
@@ -71,19 +60,18 @@ def bare_step(config: ExperimentConfig, prepared: dict[str, object], steps: int)
     optimizer = build_optimizer(parts.task.network.named_parameters(), config.optimizer)
     schedule = build_schedule(optimizer, config.schedule, parts.total_steps)
     parts.task.network.train()
-    done, start = 0, 0.0
-    while True:
-        for batch in parts.data.train_dataloader():
-            sums = parts.task.training_sums(batch)
-            optimizer.zero_grad()
-            (sums["loss"] / batch["window_count"]).backward()
-            torch.nn.utils.clip_grad_norm_(parts.task.network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            done += 1
-            start = time.perf_counter() if done == WARM_STEPS else start
-            if done == steps:
-                return (time.perf_counter() - start) / (steps - WARM_STEPS)
+    start = 0.0
+    for done, batch in enumerate(parts.data.train_dataloader(), start=1):
+        sums = parts.task.training_sums(batch)
+        optimizer.zero_grad()
+        (sums["loss"] / batch["window_count"]).backward()
+        torch.nn.utils.clip_grad_norm_(parts.task.network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        start = time.perf_counter() if done == WARM_STEPS else start
+        if done == steps:
+            break
+    return (time.perf_counter() - start) / (steps - WARM_STEPS)
 
 
 def measure(pairs: int = 7) -> list[Figure]:

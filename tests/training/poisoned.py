@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.trainer.connectors.accelerator_connector import _AcceleratorConnector
 from torch import Tensor
 from torch.distributed import GradBucket
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
@@ -36,6 +38,8 @@ class Fault:
     rank: int | None = None
     """None: every rank."""
     value: float = math.nan
+    scaler: bool = False
+    """Whether the CPU gets the loss scaler that Lightning gives 16-mixed on a GPU."""
 
     def put(self, folder: RunFolder) -> RunFolder:
         """Write it into a frozen run's folder."""
@@ -195,6 +199,9 @@ def _in_training_step(folder: str, act: Callable[[], None]) -> int:
 def _main(folder: str) -> int:
     """Train, and note at the end what `seen` reads."""
     batches: list[Tensor] = []
+    if _fault(folder).scaler:
+        with_scaler = MixedPrecision("16-mixed", "cpu")
+        _AcceleratorConnector._check_and_init_precision = lambda self: with_scaler  # type: ignore[method-assign]
 
     def on_train_batch_start(task: Task, batch: Batch, batch_index: int) -> None:
         batches.append(batch["inputs"].clone())

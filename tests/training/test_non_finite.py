@@ -10,7 +10,8 @@ import torch
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.checkpoints import read_checkpoint
-from lit_transformer.training.non_finite import IN_A_ROW, all_finite
+from lit_transformer.training.non_finite import IN_A_ROW, Guard, all_finite
+from lit_transformer.training.stopping import Agreement
 from tests.training.poisoned import Fault, seen, target
 from tests.training.proofs import EPOCHS, assert_resumes_exactly, complete, differences, start
 
@@ -89,7 +90,7 @@ def test_skip(runner, poisoned, devices):
         run = poisoned(*settings, name=kind, devices=devices, steps=[7], value=value)
         complete(runner, run, devices=devices, target=target(kind))
         assert "step 7: loss or gradient is no number; the step is left out" in run.log_file.read_text()
-        assert differences(run, left_out) == ["run.guard.left_out 1 0", "result.steps_left_out 1 0"]
+        assert differences(run, left_out) == ["run.guard.left_out. 1 0", "result.steps_left_out. 1 0"]
         assert_ranks_hold_the_same(run, devices)
         before, after = checkpoint(run, 6), checkpoint(run, 7)
         assert_equal(before["state_dict"], after["state_dict"])
@@ -170,26 +171,43 @@ def test_too_many_in_a_row(runner, poisoned, policy, every):
     assert run.read_result()["steps_left_out"] == IN_A_ROW
 
 
-def test_an_overflow_under_16_mixed_is_no_divergence(runner, poisoned):
-    for policy in ("stop", "skip"):
-        settings = ("trainer.precision=16-mixed", f"trainer.non_finite={policy}")
-        run = poisoned(*settings, name=policy, steps=[7], value=math.inf)
-        complete(runner, run, target=target("gradient"))
-        assert run.read_result()["steps_left_out"] == 0
-        scales = [checkpoint(run, step)["MixedPrecision"]["scale"] for step in (6, 7)]
-        assert scales[1] == scales[0] / 2, "the scaler left the step out by itself"
-        assert_equal(checkpoint(run, 6)["state_dict"], checkpoint(run, 7)["state_dict"])
+MIXED = ("trainer.precision=16-mixed", "trainer.max_steps=9")
+
+
+@pytest.mark.parametrize("policy", ["stop", "skip"])
+def test_an_overflow_of_the_scaled_gradient_is_no_divergence(runner, poisoned, policy):
+    run = poisoned(*MIXED, f"trainer.non_finite={policy}", name="run", steps=[7], value=math.inf, scaler=True)
+    complete(runner, run, target=target("gradient"))
+    assert run.read_result()["steps_left_out"] == 0
+    before, after = checkpoint(run, 6), checkpoint(run, 7)
+    assert after["MixedPrecision"]["scale"] == before["MixedPrecision"]["scale"] / 2, "the scaler left the step out"
+    assert_equal(before["state_dict"], after["state_dict"])
 
 
 @pytest.mark.parametrize("kind", ["loss_multiplied", "loss_raised"])
-def test_a_loss_that_is_no_number_under_16_mixed(runner, poisoned, kind):
-    run = poisoned("trainer.precision=16-mixed", name="stop", steps=[7])
+def test_a_loss_that_is_no_number_under_a_scaler(runner, poisoned, kind):
+    run = poisoned(*MIXED, name="stop", steps=[7], scaler=True)
     assert start(runner, run, target=target(kind)).wait() == 1
     assert run.status() == "diverged" and "no number at step 7" in run.read_result()["error"]
-    run = poisoned("trainer.precision=16-mixed", "trainer.non_finite=skip", name="skip", steps=[7])
+    run = poisoned(*MIXED, "trainer.non_finite=skip", name="skip", steps=[7], scaler=True)
     complete(runner, run, target=target(kind))
     assert run.read_result()["steps_left_out"] == 1
     assert_equal(checkpoint(run, 6)["state_dict"], checkpoint(run, 7)["state_dict"])
+
+
+def test_16_mixed_without_a_scaler_looks_at_the_gradient(runner, poisoned):
+    """On a CPU Lightning makes bf16-mixed of it, and no scaler leaves the step out."""
+    run = poisoned(*MIXED, "trainer.non_finite=skip", name="run", steps=[7])
+    complete(runner, run, target=target("gradient"))
+    assert run.read_result()["steps_left_out"] == 1
+
+
+def test_the_first_bad_step_is_named_however_late_one_looks():
+    guard = Guard("stop", Agreement(), go_back=lambda: 0)
+    for step, loss in ((5, 1.0), (6, math.nan), (7, 1.0), (8, math.inf)):
+        guard.step = step
+        assert guard(torch.tensor(1.0), torch.tensor(loss)), "the step is taken all the same"
+    assert guard.seen() == 6
 
 
 @pytest.mark.parametrize("devices", [1, 2])

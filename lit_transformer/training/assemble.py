@@ -1,0 +1,122 @@
+"""One rank's training, put together from a frozen run: data, task, trainer, and what happens at a step's end."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.data.cache import cache_root
+from lit_transformer.data.prepared import PreparedText
+from lit_transformer.models.flops import flops_per_token
+from lit_transformer.records.checkpoints import CheckpointFolder, Found
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.averaging import Averaging
+from lit_transformer.training.checkpoints import Checkpoints
+from lit_transformer.training.measure import peak_flops
+from lit_transformer.training.non_finite import Guard
+from lit_transformer.training.progress import ProgressReport
+from lit_transformer.training.random_state import seed_all
+from lit_transformer.training.registry import Parts, build_parts
+from lit_transformer.training.rollback import roll_back
+from lit_transformer.training.run_log import RunLog
+from lit_transformer.training.step_end import StepEnd
+from lit_transformer.training.stopping import Agreement, StopOnSignal
+from lit_transformer.training.trainer import build_trainer
+from lit_transformer.training.watchdog import Watchdog
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Everything of one rank, ready to be trained."""
+
+    parts: Parts
+    trainer: Trainer
+    end: StepEnd
+    log: RunLog
+    checkpoints: Checkpoints
+    guard: Guard
+    found: Found | None
+
+    def fit(self) -> None:
+        """Train from the checkpoint that was found, or from step 0, to the run's end or a signal."""
+        path = self.found.path if self.found else None
+        self.trainer.fit(self.parts.task, datamodule=self.parts.data, ckpt_path=path, weights_only=True)
+
+
+def assemble(
+    run: RunFolder,
+    config: ExperimentConfig,
+    prepared: PreparedText,
+    folder: CheckpointFolder,
+    found: Found | None,
+    identity: dict[str, object],
+    *,
+    rank: int,
+    stop: StopOnSignal,
+    watchdog: Watchdog,
+) -> Assembled:
+    """Build what rank `rank` trains; `found` is where it goes on, `identity` what its checkpoints say of it."""
+    seed_all(config.seed)  # initial weights: the same on every rank
+    parts = build_parts(config, prepared, rank=rank, world_size=world_size(config))
+    seed_all(config.seed + 1_000_003 * (rank + 1))  # dropout: another on every rank
+    log, checkpoints = _log(run, config, parts), Checkpoints(run, config.trainer, identity)
+    averaging = Averaging(parts.task.network, config.trainer.ema_decay)
+    agreement = Agreement()
+    guard = Guard(
+        config.trainer.non_finite,
+        agreement,
+        scaled=config.trainer.precision == "16-mixed",
+        go_back=lambda: roll_back(run, trainer, parts.task, averaging),
+    )
+    end = StepEnd(
+        config, total_steps=parts.total_steps, stop=stop, agreement=agreement, log=log, checkpoints=checkpoints,
+        guard=guard, averaging=averaging, watchdog=watchdog,
+    )  # fmt: skip
+    callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
+    if rank == 0:
+        callbacks.append(ProgressReport(log, parts.total_steps))
+    trainer = build_trainer(config, run, folder, callbacks, total_steps=parts.total_steps)
+    return Assembled(parts, trainer, end, log, checkpoints, guard, found)
+
+
+def world_size(config: ExperimentConfig) -> int:
+    """Ranks of a run, over all nodes."""
+    return config.trainer.devices * config.trainer.num_nodes
+
+
+def _log(run: RunFolder, config: ExperimentConfig, parts: Parts) -> RunLog:
+    def peak() -> float | None:
+        threads = config.trainer.threads or torch.get_num_threads()
+        return peak_flops(parts.task.device, config.trainer.precision, threads, cache_root())
+
+    return RunLog(
+        run,
+        log_every=config.tracking.log_every,
+        tokens_per_step=parts.tokens_per_step,
+        flops_per_token=lambda: flops_per_token(config.model),
+        peak_flops=peak,
+    )
+
+
+class RanksAgree(Callback):
+    """Before the first step: every rank has read the same config and goes on from the same checkpoint."""
+
+    def __init__(self, run: RunFolder, found: Found | None, agreement: Agreement) -> None:
+        self._run, self._found, self._agreement = run, found, agreement
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._agreement.start(trainer.world_size)
+        config = hashlib.sha256(self._run.config_file.read_bytes()).hexdigest()[:12]
+        checkpoint = self._found.entry.sha256[:12] if self._found else "none"
+        seen = self._agreement.gather((config, checkpoint))
+        for rank, theirs in enumerate(seen):
+            if theirs != seen[0]:
+                raise UserError(
+                    f"rank {rank} sees another run in {self._run.path} than rank 0\n"
+                    f"  got      config.yaml and checkpoint {theirs}, on rank 0 {seen[0]} (SHA-256)\n"
+                    "  allowed  one folder, the same on every node\n"
+                    "  fix      put runs on a file system that all nodes share"
+                )
