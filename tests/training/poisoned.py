@@ -145,7 +145,7 @@ def counting_reductions(folder: str) -> int:
     """Nothing is wrong; each rank notes how often DDP reduced its gradients in `reductions-<rank>.json`."""
     counts = {"reductions": 0, "micro_batches": 0, "find_unused_parameters": 0}
 
-    def counted(state: object, bucket: GradBucket) -> "torch.futures.Future[Tensor]":
+    def counted(state: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:
         counts["reductions"] += bucket.is_last()
         return allreduce_hook(None, bucket)  # type: ignore[arg-type]  # None is the group of all ranks
 

@@ -125,7 +125,7 @@ def test_rollback(runner, poisoned, devices):
         assert None not in [row["train/loss"] for row in run.read_metrics() if "train/loss" in row]
 
 
-@pytest.mark.parametrize(("devices", "steps"), [(1, [7, 17, 18, 19]), (2, [17, 18])])
+@pytest.mark.parametrize(("devices", "steps"), [(1, [17, 18]), (2, [17])])
 def test_resume_across_a_skip_is_exact(runner, new_run, tmp_path, devices, steps):
     run = new_run(*EPOCHS, "trainer.non_finite=skip", f"trainer.devices={devices}", name="whole")
     whole = Fault(steps=[18], rank=devices - 1).put(run)
@@ -133,7 +133,7 @@ def test_resume_across_a_skip_is_exact(runner, new_run, tmp_path, devices, steps
     assert_resumes_exactly(runner, whole, steps, tmp_path, devices=devices, target=target("loss_raised"))
 
 
-@pytest.mark.parametrize(("devices", "steps"), [(1, [0, 8, 16, 20]), (2, [16, 20])])
+@pytest.mark.parametrize(("devices", "steps"), [(1, [0, 16]), (2, [16])])
 def test_resume_across_a_rollback_is_exact(runner, new_run, tmp_path, devices, steps):
     settings = (*EPOCHS, "trainer.checkpoint_every=4", "trainer.non_finite=rollback", "trainer.ema_decay=0.9")
     run = new_run(*settings, f"trainer.devices={devices}", name="whole")
@@ -159,9 +159,10 @@ def killed_after(whole: RunFolder, step: int, folder) -> RunFolder:
     return run
 
 
-@pytest.mark.parametrize(("policy", "every"), [("skip", 1), ("rollback", 1), ("rollback", 7)])
-def test_too_many_in_a_row(runner, poisoned, policy, every):
-    settings = (f"trainer.non_finite={policy}", "trainer.max_steps=40", f"trainer.checkpoint_every={every}")
+@pytest.mark.parametrize("policy", ["skip", "rollback"])
+def test_too_many_in_a_row(runner, poisoned, policy):
+    """Checkpoints in between, which hold the weights of step 7 again, start no new count."""
+    settings = (f"trainer.non_finite={policy}", "trainer.max_steps=40", "trainer.checkpoint_every=7")
     run = poisoned(*settings, name="for-ever", steps=list(range(9, 41)))
     assert start(runner, run, target=target("loss_multiplied")).wait() == 1
     assert run.status() == "diverged"
