@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-VERBS = ["fit", "trial", "config", "generate", "evaluate", "compare", "sweep run", "sweep status", "sweep retry"]
+VERBS = ["fit", "trial", "config", "generate", "evaluate", "compare", "doctor", "sweep run", "sweep status",
+         "sweep retry"]  # fmt: skip
 
 
 def shell(*arguments, **options):
@@ -67,3 +68,44 @@ def test_a_file_that_is_no_trial(tmp_path, text):
     (tmp_path / "cell.json").write_text(text)
     done = shell("trial", str(tmp_path / "cell.json"))
     assert done.returncode == 2 and "cell.json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit"], "got      neither"),
+        (["fit", "--allow-drift"], "got      --allow-drift without --resume"),
+        (["fit", "gpt_tiny", "--allow-drift"], "got      --allow-drift without --resume"),
+        (["fit", "--resume", "nowhere"], "nowhere is no run's folder"),
+        (["fit", "gpt_tiny", "--resume", "nowhere"], "'gpt_tiny' is not a setting"),
+        (["sweep", "run", "demmo", "--allow-drift"], "demmo"),
+        (["sweep", "retry", "nowhere", "--allow-drift"], "nowhere"),
+        (["doctor", "extra"], "extra"),
+    ],
+)
+def test_a_wrong_thing_per_option_is_one_screen_with_status_2(arguments, words):
+    done = shell(*arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("trainer.activation_checkpointing=3", "true or false"),
+        ("trainer.deterministic=maybe", "true or false"),
+        ("trainer.non_finite=ignore", "stop, skip, rollback"),
+        ("trainer.ema_decay=1.5", "0 <= value < 1"),
+        ("trainer.hang_timeout=soon", "a duration such as 30s, 10min or 2h"),
+        ("trainer.keep_checkpoints=0", "1 or more"),
+        ("data.persistent_workers=2", "true or false"),
+        ("trainer.keep=some", "auto, best, last, all"),
+        ("trainer.checkpoint_every=0", "1 or more"),
+    ],
+)
+def test_a_wrong_value_per_setting_of_long_runs(setting, words):
+    done = shell("fit", "gpt_tiny", setting)
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+    key, value = setting.split("=")
+    assert done.stderr.splitlines()[1] == key and "at       command line" in done.stderr
+    assert f"got      {value}" in done.stderr.replace("'", "") and words in done.stderr

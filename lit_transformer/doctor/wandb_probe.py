@@ -10,9 +10,9 @@ def main() -> None:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    from lit_transformer.training.wandb_writer import wandb_mode
+    from lit_transformer.training.wandb_writer import auto_mode
 
-    mode = wandb_mode("auto")
+    mode = auto_mode()
     answer("wandb", {"version": wandb.__version__, "mode": mode, "logged_in": bool(wandb.login(prompt=False))})
 
 

@@ -106,19 +106,24 @@ class Followed:
 
 
 def wandb_mode(setting: str) -> str:
-    """online, offline or off: `auto` is WANDB_MODE, else online when logged in, else offline."""
+    """online, offline or off: `auto` is `auto_mode`, and offline where that fails, with a line that says so."""
     if setting != "auto":
         return setting
+    try:
+        return auto_mode()
+    except Exception as error:  # a key, but no network, or a server that does not know it
+        print(f"W&B: offline, since asking who is logged in failed: {error}", file=sys.stderr, flush=True)
+        return "offline"
+
+
+def auto_mode() -> str:
+    """WANDB_MODE, else online when logged in, else offline; raises what wandb raises of a bad WANDB_MODE or login."""
     mode = os.environ.get("WANDB_MODE", "")
     if mode in ("online", "offline"):
         return mode
     if mode in ("disabled", "dryrun"):
         return "off" if mode == "disabled" else "offline"
-    try:
-        return "online" if wandb.login(prompt=False) else "offline"
-    except Exception as error:  # a key, but no network, or a server that does not know it
-        print(f"W&B: offline, since logging in failed: {error}", file=sys.stderr, flush=True)
-        return "offline"
+    return "online" if wandb.login(prompt=False) else "offline"
 
 
 def _run_id(run: RunFolder) -> str:

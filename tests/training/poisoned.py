@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.trainer.connectors.accelerator_connector import _AcceleratorConnector
-from torch import Tensor
-from torch.distributed import GradBucket
+from torch import Tensor, distributed
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
@@ -80,7 +79,7 @@ def gradient(folder: str) -> int:
 
         task.network.get_parameter("token_embedding.weight").register_hook(hook)
 
-    Task.on_fit_start = on_fit_start  # type: ignore[method-assign]
+    Task.on_fit_start = on_fit_start  # type: ignore[assignment, method-assign]
     return _main(folder)
 
 
@@ -145,7 +144,7 @@ def counting_reductions(folder: str) -> int:
     """Nothing is wrong; each rank notes how often DDP reduced its gradients in `reductions-<rank>.json`."""
     counts = {"reductions": 0, "micro_batches": 0, "find_unused_parameters": 0}
 
-    def counted(state: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+    def counted(state: object, bucket: distributed.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
         counts["reductions"] += bucket.is_last()
         return allreduce_hook(None, bucket)  # type: ignore[arg-type]  # None is the group of all ranks
 
@@ -161,9 +160,9 @@ def counting_reductions(folder: str) -> int:
     def on_train_end(task: Task) -> None:
         (Path(folder) / f"reductions-{task.trainer.global_rank}.json").write_text(json.dumps(counts))
 
-    Task.on_train_start = on_train_start  # type: ignore[method-assign]
-    Task.on_train_batch_start = on_train_batch_start  # type: ignore[method-assign, assignment]
-    Task.on_train_end = on_train_end  # type: ignore[method-assign]
+    Task.on_train_start = on_train_start  # type: ignore[assignment, method-assign]
+    Task.on_train_batch_start = on_train_batch_start  # type: ignore[assignment, method-assign]
+    Task.on_train_end = on_train_end  # type: ignore[assignment, method-assign]
     return run.main(folder)
 
 
@@ -180,7 +179,7 @@ def _poison_loss(folder: str, change: Callable[[Tensor, float], Tensor]) -> int:
             sums["loss"] = change(sums["loss"], fault.value)
         return sums
 
-    LanguageModel.training_sums = poisoned  # type: ignore[method-assign]
+    LanguageModel.training_sums = poisoned  # type: ignore[assignment, method-assign]
     return _main(folder)
 
 
@@ -192,7 +191,7 @@ def _in_training_step(folder: str, act: Callable[[], None]) -> int:
             act()
         return training_step(task, batch, batch_index)
 
-    Task.training_step = poisoned  # type: ignore[method-assign]
+    Task.training_step = poisoned  # type: ignore[assignment, method-assign]
     return run.main(folder)
 
 
@@ -212,6 +211,6 @@ def _main(folder: str) -> int:
         noted = {"weights": task.network.state_dict(), "optimizer": optimizer.state_dict(), "batches": batches}
         torch.save(noted, Path(folder) / f"seen-{task.trainer.global_rank}.pt")
 
-    Task.on_train_batch_start = on_train_batch_start  # type: ignore[method-assign, assignment]
-    Task.on_train_end = on_train_end  # type: ignore[method-assign]
+    Task.on_train_batch_start = on_train_batch_start  # type: ignore[assignment, method-assign]
+    Task.on_train_end = on_train_end  # type: ignore[assignment, method-assign]
     return run.main(folder)

@@ -161,7 +161,7 @@ def killed_after(whole: RunFolder, step: int, folder) -> RunFolder:
 
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
 def test_too_many_in_a_row(runner, poisoned, policy):
-    """Checkpoints in between, which hold the weights of step 7 again, start no new count."""
+    """Checkpoints in between, of weights that no step has changed, start no new count."""
     settings = (f"trainer.non_finite={policy}", "trainer.max_steps=40", "trainer.checkpoint_every=7")
     run = poisoned(*settings, name="for-ever", steps=list(range(9, 41)))
     assert start(runner, run, target=target("loss_multiplied")).wait() == 1

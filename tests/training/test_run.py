@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from lit_transformer.config.registry import metric_names
+from lit_transformer.processes.ranks import RankGroup, rank_environments
+from lit_transformer.processes.trial import TRAIN
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.training.checkpoints import read_checkpoint
 from tests.training.proofs import assert_ranks_agree
@@ -158,6 +160,21 @@ def test_training_learns_more_than_letter_counts(train):
     status, run = train("trainer.max_steps=150", "optimizer.lr=1e-2", "trainer.val_every=50")
     assert status == 0
     assert run.read_result()["metrics"]["val/loss"] < read_json(run.prepared_file)["unigram_entropy"]["val"] - 0.5
+
+
+def test_a_rank_that_reads_another_config_stops_the_run(runner, new_run):
+    """As on two nodes whose folders are not the same one."""
+    one = new_run("trainer.devices=2", name="one")
+    other = new_run("trainer.devices=2", "optimizer.lr=0.5", name="other")
+    children = [
+        runner._server.start(TRAIN, [str(run.path)], environment=ranks, log=run.log_file)
+        for run, ranks in zip((one, other), rank_environments(2), strict=True)
+    ]
+    assert RankGroup(children).wait() == 2
+    assert "rank 1 sees another run" in one.log_file.read_text() and "file system that all nodes share" in (
+        one.log_file.read_text()
+    )
+    assert not one.metrics_file.exists() and not list(one.checkpoints.glob("*.ckpt"))
 
 
 @pytest.mark.parametrize("more", [(), ("trainer.compile=true",)], ids=["eager", "compiled"])

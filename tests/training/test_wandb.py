@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from lit_transformer.processes.progress_file import progress_path, read_progress
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.wandb_writer import _remove_offline_runs
+from tests.training.proofs import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory, tiny_experiment):
@@ -37,17 +44,18 @@ def test_standard_output_is_the_run_folder_alone(fitted):
 
 
 def test_wandbs_reader_shows_the_same_config_and_history(fitted):
-    from lit_transformer.records.run_folder import RunFolder
-
     run = RunFolder(fitted[1])
     found = records(run.path)
     config = next(record["run"]["config"]["update"] for record in found if record["type"] == "run")
     config.pop("_wandb", None)
     assert config == run.read_config()
+    assert len(run.read_metrics()) == 5
+    assert_history_is_the_log(found, run)
+
+
+def assert_history_is_the_log(found, run):
     history = [flat(record["history"]) for record in found if record["type"] == "history"]
-    rows = run.read_metrics()
-    assert len(history) == len(rows) == 5
-    for logged, row in zip(history, rows, strict=True):
+    for logged, row in zip(history, run.read_metrics(), strict=True):
         assert logged["_step"] == row["step"]
         assert {name: logged[name] for name in row if name != "step"} == {
             name: value for name, value in row.items() if name != "step"
@@ -59,3 +67,67 @@ def flat(history):
     if isinstance(items, list):
         return {item.get("key") or item["nested_key"][0]: json.loads(item["value_json"]) for item in items}
     return items
+
+
+def test_a_run_killed_between_checkpoints_and_resumed_is_one_wandb_run(tmp_path, tiny_experiment):
+    length = ["trainer.max_steps=900", "trainer.val_every=450", "trainer.checkpoint_every=300", "tracking.log_every=10"]
+    command = [sys.executable, "-m", "lit_transformer.cli", "fit"]
+    process = subprocess.Popen(
+        [*command, str(tiny_experiment), *length, "--output", str(tmp_path)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: step_of(tmp_path) >= 400, 120)
+    process.kill()  # its ranks and its writer end with it
+    process.wait()
+    run = RunFolder(next(tmp_path.glob("*/*")))
+    wait_until(lambda: run.status() == "stopped")
+    logged = max(row["step"] for row in run.read_metrics())
+    assert 400 <= step_of(tmp_path) < 900 and logged > 300, "killed between two checkpoints"
+    first, wandb_id = offline_runs(run), (run.path / "wandb-id.txt").read_text().strip()
+    assert len(first) == 1
+    done = subprocess.run([*command, "--resume", str(run.path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "going on from last.ckpt" in done.stderr, done.stderr
+    assert len(offline_runs(run)) == 1
+    found = records(run.path)
+    assert {record["run"]["run_id"] for record in found if record["type"] == "run"} == {wandb_id}
+    assert (run.path / "wandb-id.txt").read_text().strip() == wandb_id and first[0].name.endswith(wandb_id)
+    steps = [row["step"] for row in run.read_metrics()]
+    assert steps == list(range(10, 901, 10))
+    assert_history_is_the_log(found, run)
+
+
+def step_of(output):
+    seen = [read_progress(progress_path(path.parent, 0)) for path in output.glob("*/*/ranks")]
+    return seen[0].step if seen and seen[0] else 0
+
+
+def offline_runs(run):
+    return sorted((run.path / "wandb").glob("offline-run-*"))
+
+
+def test_removing_earlier_offline_runs_follows_no_link_and_leaves_others(tmp_path):
+    run, outside = RunFolder(tmp_path / "run"), tmp_path / "outside"
+    (run.path / "wandb").mkdir(parents=True)
+    (run.path / "wandb-id.txt").write_text("mine")
+    earlier = run.path / "wandb" / "offline-run-20260101_000000-mine"
+    others = run.path / "wandb" / "offline-run-20260101_000000-others"
+    theirs = outside / "offline-run-20260101_000000-mine"
+    for folder in (earlier, others, theirs):
+        folder.mkdir(parents=True)
+        (folder / "run-mine.wandb").write_bytes(b"kept?")
+    (earlier / "linked").symlink_to(theirs)
+    (run.path / "wandb" / "offline-run-20260102_000000-mine").symlink_to(theirs)
+    (run.path / "wandb" / "latest-run").symlink_to(theirs)
+    _remove_offline_runs(run)
+    left = {path.name for path in (run.path / "wandb").iterdir()}
+    assert left == {others.name, "offline-run-20260102_000000-mine"}
+    assert (theirs / "run-mine.wandb").read_bytes() == b"kept?"
+
+    linked = RunFolder(tmp_path / "linked")
+    linked.path.mkdir()
+    (linked.path / "wandb-id.txt").write_text("mine")
+    (linked.path / "wandb").symlink_to(outside)
+    _remove_offline_runs(linked)
+    assert (theirs / "run-mine.wandb").exists()
+    (tmp_path / "none").mkdir()
+    _remove_offline_runs(RunFolder(tmp_path / "none"))  # nothing logged yet
