@@ -72,6 +72,8 @@ def fit(
     from lit_transformer.training.fit import fit as train
     from lit_transformer.training.fit import resume as go_on
 
+    if resume is not None and output != Path("runs"):
+        raise UserError("--output goes with a new run\n  got      --resume too\n  fix      a run goes on in its folder")
     if resume is not None:  # what stands where an experiment would is then a setting
         given = [*([experiment] if experiment else []), *(settings or [])]
         _end_with_folder(*go_on(resume, [shell_layer(given)], allow_drift=allow_drift))

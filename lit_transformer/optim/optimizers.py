@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from lit_transformer.config.schema import OptimizerConfig
 
@@ -40,3 +41,17 @@ def build_optimizer(
     if config.name == "adam":
         return torch.optim.Adam(groups, lr=config.lr, betas=betas, eps=config.eps, fused=fused)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
+
+
+def apply_settings(optimizer: torch.optim.Optimizer, schedule: LambdaLR, config: OptimizerConfig) -> None:
+    """Give an optimizer and its schedule that came out of a checkpoint the config's settings; the moments stay.
+
+    Their states bring the settings that they were saved with. Where those are the config's, no bit changes.
+    """
+    for group, factor in zip(optimizer.param_groups, schedule.lr_lambdas, strict=True):
+        group["weight_decay"] = config.weight_decay if group["params"][0].ndim >= 2 else 0.0
+        own = {"betas": (config.beta1, config.beta2), "eps": config.eps, "momentum": config.momentum}
+        group.update({name: value for name, value in own.items() if name in group})
+        group["initial_lr"] = config.lr
+        group["lr"] = config.lr * factor(schedule.last_epoch)
+    schedule.base_lrs = [config.lr for _ in optimizer.param_groups]

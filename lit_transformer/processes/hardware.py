@@ -101,6 +101,12 @@ def check_devices(config: ExperimentConfig) -> None:
         _check_cuda(trainer)
     elif kind == "mps":
         _check_mps(trainer)
+    elif kind == "cpu" and trainer.precision == "16-mixed":
+        raise UserError(  # Lightning would train in bf16 and not say so
+            "trainer.precision: got 16-mixed on a CPU\n"
+            "  allowed  32, bf16-mixed, bf16-true; 16-mixed needs a GPU\n"
+            "  fix      set trainer.precision=bf16-mixed"
+        )
 
 
 def _check_cuda(trainer: TrainerConfig) -> None:

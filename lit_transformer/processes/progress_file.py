@@ -27,9 +27,10 @@ class Phase(IntEnum):
     STARTING = 0
     LOADING = 1
     TRAINING = 2
-    VALIDATING = 3
-    SAVING = 4
-    ENDING = 5
+    REDUCING = 3  # the backward pass, in which ranks wait for one another's gradients
+    VALIDATING = 4
+    SAVING = 5
+    ENDING = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,6 @@ def assemble(
     guard = Guard(
         config.trainer.non_finite,
         agreement,
-        scaled=config.trainer.precision == "16-mixed",
         go_back=lambda: roll_back(run, trainer, parts.task, averaging),
     )
     end = StepEnd(

@@ -15,7 +15,10 @@ PACKAGES = ("torch", "lightning", "numpy", "tokenizers")
 HARMLESS = (
     "experiment",
     "data.loader_workers",
+    "data.path",  # what lies there is compared by its fingerprint
     "data.persistent_workers",
+    "data.test_path",
+    "data.val_path",
     "trainer.activation_checkpointing",
     "trainer.checkpoint_every",
     "trainer.devices",  # the number of ranks is compared as such

@@ -55,7 +55,8 @@ def main(folder: str) -> int:
     except Exception as error:
         kind: Status = "diverged" if isinstance(error, Diverged) else "failed"
         print(_said(run, error), file=sys.stderr)
-        if rank == 0 and not _lost_a_peer(error):
+        refused = isinstance(error, UserError) and run.status() == "complete"  # what is complete stays so
+        if rank == 0 and not refused and not _lost_a_peer(error):
             _write_failure(run, kind, error)
         return 2 if isinstance(error, UserError) else 1
     finally:

@@ -4,9 +4,13 @@ import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.optim import apply_settings
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.averaging import Averaging
@@ -66,13 +70,27 @@ class StepEnd(Callback):
         self._guard.step = self._step + 1
         if self._rank_state is not None:
             set_random_state(self._rank_state["random"])
+            self._take_settings(trainer)
             pl_module.train_sums.load_state_dict(self._rank_state["sums"], pl_module.device)
         elif self._config.trainer.non_finite == "rollback" and self._step == 0:
             self._checkpoints.save_last(trainer)  # a place to go back to
         self._watchdog.mark(Phase.LOADING, self._step)
 
+    def _take_settings(self, trainer: Trainer) -> None:
+        """The restored states bring the settings that they were saved with; --allow-drift may have changed them."""
+        schedule = trainer.lr_scheduler_configs[0].scheduler
+        assert isinstance(schedule, LambdaLR)
+        apply_settings(trainer.optimizers[0], schedule, self._config.optimizer)
+        patience = self._config.trainer.early_stopping.patience
+        for callback in trainer.early_stopping_callbacks:
+            if isinstance(callback, EarlyStopping) and patience is not None:
+                callback.patience = patience
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         self._watchdog.mark(Phase.TRAINING, self._step)
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        self._watchdog.mark(Phase.REDUCING, self._step)
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *arguments: object) -> None:
         self._watchdog.mark(Phase.VALIDATING, self._step)

@@ -30,6 +30,7 @@ _DOING = {
     Phase.STARTING: "while it starts",
     Phase.LOADING: "while it waits for a batch",
     Phase.TRAINING: "while it trains",
+    Phase.REDUCING: "while it computes gradients",
     Phase.VALIDATING: "while it validates",
     Phase.SAVING: "while it saves",
     Phase.ENDING: "while it ends",
@@ -165,6 +166,7 @@ class Watchdog:
                 "greater one, null waits for ever"
             )
         if ours:
+            _say(f"what the threads of rank {self._rank} do:")
             faulthandler.dump_traceback(file=2, all_threads=True)
         _kill_children()
         os._exit(1)

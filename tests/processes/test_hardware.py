@@ -137,6 +137,7 @@ def test_cuda_where_there_is_none(machine):
         "  fix      set trainer.accelerator=cpu",
     ]
     check_devices(asked(precision="bf16-mixed", devices=2))  # auto is a CPU here
+    assert "got 16-mixed on a CPU" in refusal(precision="16-mixed", accelerator="cpu")
 
 
 def test_a_torch_without_cuda(machine):

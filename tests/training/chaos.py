@@ -20,7 +20,7 @@ LONG = (
 )  # fmt: skip
 """24 epochs of 15 steps, ragged; a validation of every 11th step, a checkpoint of every 7th."""
 PHASES = {
-    "step": (Phase.TRAINING, Phase.LOADING),
+    "step": (Phase.TRAINING, Phase.REDUCING, Phase.LOADING),
     "validation": (Phase.VALIDATING,),
     "checkpoint write": (Phase.SAVING,),
 }
@@ -40,7 +40,7 @@ def moment(progress: Progress | None, before: int) -> str:
     """The name of what a rank did when it was killed; `before` counts the marks of the attempt before."""
     if progress is None or progress.phase == Phase.STARTING:
         return "start-up"
-    if progress.phase in (Phase.LOADING, Phase.TRAINING) and progress.step % STEPS_PER_EPOCH == 0:
+    if progress.phase in PHASES["step"] and progress.step % STEPS_PER_EPOCH == 0:
         return "epoch boundary"
     return next((name for name, phases in PHASES.items() if progress.phase in phases), "end")
 

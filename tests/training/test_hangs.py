@@ -51,8 +51,7 @@ def test_a_rank_that_is_stopped_is_named(runner, new_run):
 @pytest.mark.parametrize(
     ("kind", "devices", "rank", "who", "doing", "frame"),
     [
-        # in the same phase as the rank that waits for it in the backward pass: both give their stacks
-        ("spinning", 2, 1, "all 2 ranks hang", "6 while it trains", "never_ends"),
+        ("spinning", 2, 1, r"rank 1 \(process \d+\) hangs", "6 while it trains; the others wait for it", "never_ends"),
         ("spinning", 1, 0, r"rank 0 \(process \d+\) hangs", "6 while it trains", "never_ends"),
         # Lightning takes one batch ahead: the seventh before it trains on the sixth
         ("sleeping_dataset", 2, 0, r"rank 0 \(process \d+\) hangs",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lit_transformer.training.checkpoints import read_checkpoint
 from tests.training.proofs import EPOCHS, assert_resumes_exactly, at_step, complete, differences
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,14 +27,13 @@ def test_resumed_from_every_step(runner, new_run, tmp_path, settings):
     ("settings", "devices"),
     [
         (("trainer.precision=bf16-mixed",), 1),
-        (("trainer.precision=16-mixed",), 1),
         (("trainer.accumulate=3", "trainer.ema_decay=0.9"), 1),
         (("optimizer.name=sgd", "trainer.non_finite=skip", "trainer.limit_train_batches=7"), 1),
         (("trainer.early_stopping.patience=2", "trainer.early_stopping.min_delta=0.01", "schedule.name=linear"), 1),
         ((), 2),
         (("trainer.accumulate=3", "trainer.ema_decay=0.9", "trainer.non_finite=rollback"), 2),
     ],
-    ids=["bf16", "16", "accumulated and averaged", "sgd", "early stopping", "ranks", "ranks accumulated and averaged"],
+    ids=["bf16", "accumulated and averaged", "sgd", "early stopping", "ranks", "ranks accumulated and averaged"],
 )
 def test_resumed_under_other_settings(runner, new_run, tmp_path, settings, devices):
     settings = (*EPOCHS, *settings, f"trainer.devices={devices}")
@@ -42,6 +42,15 @@ def test_resumed_under_other_settings(runner, new_run, tmp_path, settings, devic
     assert_resumes_exactly(
         runner, whole, [step for step in (1, 9, 13, 15, 30, 31) if step < last], tmp_path, devices=devices
     )
+
+
+def test_resumed_with_a_loss_scaler(runner, new_run, tmp_path):
+    """The scaler that 16-mixed has on a GPU, on the CPU; its scale changes on the way."""
+    target = "tests.training.poisoned:scaled"
+    whole = complete(runner, new_run(*EPOCHS, "trainer.precision=16-mixed", name="whole"), target=target)
+    scale = read_checkpoint(whole.last_checkpoint)["MixedPrecision"]
+    assert scale["scale"] != 65536 or scale["_growth_tracker"] > 0
+    assert_resumes_exactly(runner, whole, [3, 15, 26], tmp_path, target=target)
 
 
 def test_a_run_that_ended_without_its_result_gets_it(runner, new_run, tmp_path):
