@@ -27,7 +27,7 @@ test: $(STAMP)
 	$(BIN)/pytest $(PYTEST)
 
 chaos: $(STAMP)
-	CHAOS=$(or $(CHAOS),500) $(BIN)/pytest -m chaos -s $(PYTEST)
+	CHAOS=$(or $(CHAOS),500) $(BIN)/pytest -m chaos -rP $(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

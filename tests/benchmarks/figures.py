@@ -34,8 +34,8 @@ class Figure:
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
 
-def report(figures: Sequence[Figure], name: str) -> int:
-    """Print the table, write `name`.json, and give 0 when every bound is kept, else 1."""
+def report(figures: Sequence[Figure], name: str, *, keep: bool = False) -> int:
+    """Print the table, write `name`.json, and give 0 when every bound is kept, else 1; `keep` leaves other figures."""
     table = Table("figure", "measured", "asked", "", "note", title=name)
     for figure in figures:
         asked = "" if figure.bound is None else f"{'<=' if figure.at_most else '>='} {figure.bound:g}"
@@ -43,14 +43,19 @@ def report(figures: Sequence[Figure], name: str) -> int:
         table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", asked, verdict, figure.note)
     Console(width=160).print(table)
     FOLDER.mkdir(exist_ok=True)
-    content = {"machine": machine(), "figures": [{**asdict(figure), "met": figure.met} for figure in figures]}
-    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    rows = [{**asdict(figure), "met": figure.met} for figure in figures]
+    file = FOLDER / f"{name}.json"
+    if keep and file.exists():
+        known = {(row["name"], row["unit"]): row for row in [*json.loads(file.read_text())["figures"], *rows]}
+        rows = list(known.values())
+    content = {"machine": machine(), "figures": rows}
+    file.write_text(json.dumps(content, indent=2) + "\n")
     return int(any(figure.met is False for figure in figures))
 
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    from lit_transformer.training.measure import processor
+    from lit_transformer.processes.hardware import processor
     from lit_transformer.training.result import versions
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -65,6 +65,7 @@ class Killer:
         target = self._random.randint(1, 12)
         wait = self._random.random() * (0.3 if kind == "start-up" else 0.004)
         while group.poll() is None:
+            time.sleep(0.0003)  # the ranks need the core
             seen = now(run, rank)
             if seen is None or seen.pid != child.pid:  # that of the attempt before
                 if kind == "start-up":

@@ -1,19 +1,14 @@
 """kill -9 at random moments: the run that goes on is the run that was never killed."""
 
 import itertools
-import random
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from lit_transformer.processes.progress_file import Phase
-from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from tests.training.chaos import LONG, MOMENTS, Killer, count, kill_until, now
-from tests.training.proofs import assert_second_signal_ends_at_once, complete, differences, start, wait_until
+from tests.training.proofs import complete, differences, start, wait_until
 
 pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
 
@@ -22,7 +17,7 @@ pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
 def test_kills_at_random_moments(runner, new_run, devices):
     settings = (*LONG, f"trainer.devices={devices}")
     whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
-    wanted, killer = count(20 if devices == 1 else 8), Killer(seed=devices)
+    wanted, killer = count(20 if devices == 1 else 6), Killer(seed=devices)
     for number in itertools.count():
         run = new_run(*settings, name=f"killed-{number}")
         left = wanted - sum(killer.hits.values())
@@ -55,11 +50,11 @@ def step_of(run, group):
 
 def test_cold_restarts_by_the_shell(runner, new_run):
     """Processes that share nothing: `fit --resume` is killed as a whole three times, at another step each."""
-    settings = (*LONG, "trainer.max_steps=3000", "trainer.val_every=400", "tracking.log_every=100",
+    settings = (*LONG, "trainer.max_steps=1500", "trainer.val_every=400", "tracking.log_every=100",
                 "trainer.checkpoint_every=100")  # fmt: skip
     whole = complete(runner, new_run(*settings, name="whole"))
     run = new_run(*settings, name="killed")
-    for step in (150, 330, 1000):
+    for step in (150, 330, 750):
         process = resume(run)
         wait_until(lambda step=step: (seen := now(run)) is not None and seen.step >= step, 120)
         assert process.poll() is None
@@ -70,7 +65,7 @@ def test_cold_restarts_by_the_shell(runner, new_run):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out == f"{run.path}\n"
-    assert "exact" in err and "going on from last.ckpt" in err
+    assert "; exact" in err and "going on from" in err
     assert differences(whole, run) == []
 
 
@@ -79,47 +74,3 @@ def resume(run: RunFolder) -> "subprocess.Popen[str]":
         [sys.executable, "-m", "lit_transformer.cli", "fit", "--resume", str(run.path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
-
-
-@pytest.mark.parametrize(("devices", "one_rank"), [(1, True), (2, False), (2, True)])
-def test_signals_at_random_moments(runner, new_run, devices, one_rank):
-    settings = (*LONG, "trainer.checkpoint_every=1000", f"trainer.devices={devices}")
-    whole = complete(runner, new_run(*settings, name="whole"), devices=devices)
-    pick = random.Random(devices + one_rank)
-    run, sent, number = new_run(*settings, name="stopped-0"), 0, 0
-    wanted = count(20 if devices == 1 else 10)
-    while sent < wanted:
-        signum = pick.choice(list(SIGNALS))
-        group = start(runner, run, devices=devices)
-        children = [pick.choice(group.children)] if one_rank else group.children
-        wait_until(lambda run=run, group=group: all(seen_by(run, group, rank) for rank in range(devices)))
-        time.sleep(pick.random() * 0.5)
-        for child in children:
-            child.signal(signum)
-        status = group.wait()
-        if run.status() == "complete":  # the signal came too late: the next one is for a new run
-            assert differences(whole, run) == []
-            number += 1
-            run = new_run(*settings, name=f"stopped-{number}")
-            continue
-        sent += 1
-        assert status == SIGNALS[signum], run.log_file.read_text()
-        last = now(run)
-        assert last is not None and last.phase == Phase.ENDING
-        assert run.read_metrics()[-1]["step"] <= last.step if run.metrics_file.exists() else True
-        found = CheckpointFolder(run.checkpoints).newest(print)
-        assert found is not None and found.entry.step == last.step, "every step that was made is saved"
-    complete(runner, run, devices=devices)
-    assert differences(whole, run) == []
-
-
-def seen_by(run, group, rank):
-    seen = now(run, rank)
-    return seen is not None and seen.pid == group.pids[rank]
-
-
-def test_a_second_signal_ends_at_once(runner, new_run):
-    assert_second_signal_ends_at_once(runner, new_run, "run")

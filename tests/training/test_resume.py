@@ -14,8 +14,9 @@ pytestmark = pytest.mark.timeout(600)
         (),
         ("data.loader_workers=2",),
         ("data.loader_workers=2", "data.persistent_workers=false"),
+        ("trainer.precision=bf16-mixed",),
     ],
-    ids=["no workers", "persistent workers", "workers"],
+    ids=["no workers", "persistent workers", "workers", "bf16"],
 )
 def test_resumed_from_every_step(runner, new_run, tmp_path, settings):
     whole = complete(runner, new_run(*EPOCHS, *settings, name="whole"))
@@ -26,14 +27,13 @@ def test_resumed_from_every_step(runner, new_run, tmp_path, settings):
 @pytest.mark.parametrize(
     ("settings", "devices"),
     [
-        (("trainer.precision=bf16-mixed",), 1),
         (("trainer.accumulate=3", "trainer.ema_decay=0.9"), 1),
         (("optimizer.name=sgd", "trainer.non_finite=skip", "trainer.limit_train_batches=7"), 1),
         (("trainer.early_stopping.patience=2", "trainer.early_stopping.min_delta=0.01", "schedule.name=linear"), 1),
         ((), 2),
         (("trainer.accumulate=3", "trainer.ema_decay=0.9", "trainer.non_finite=rollback"), 2),
     ],
-    ids=["bf16", "accumulated and averaged", "sgd", "early stopping", "ranks", "ranks accumulated and averaged"],
+    ids=["accumulated and averaged", "sgd", "early stopping", "ranks", "ranks accumulated and averaged"],
 )
 def test_resumed_under_other_settings(runner, new_run, tmp_path, settings, devices):
     settings = (*EPOCHS, *settings, f"trainer.devices={devices}")
