@@ -42,7 +42,7 @@ def shell_layer(arguments: Sequence[str], origin: str = COMMAND_LINE) -> Layer:
 
 def mapping_layer(values: Mapping[str, object], origin: str) -> Layer:
     """The layer of a nested or dotted mapping, all from one origin."""
-    flat = _flatten_plain(values, "")
+    flat = flatten(values)
     return Layer(flat, dict.fromkeys(flat, origin))
 
 
@@ -111,12 +111,13 @@ def _flatten(node: Located, prefix: str) -> list[tuple[str, Located]]:
     return [pair for key, item in node.value.items() for pair in _flatten(item, f"{prefix}.{key}" if prefix else key)]
 
 
-def _flatten_plain(values: Mapping[str, object], prefix: str) -> dict[str, object]:
+def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested plain values as dotted key -> value."""
     flat: dict[str, object] = {}
     for key, value in values.items():
         dotted = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            flat.update(_flatten_plain(value, f"{dotted}."))
+            flat.update(flatten(value, f"{dotted}."))
         else:
             flat[dotted] = value
     return flat

@@ -1,6 +1,5 @@
 """Cores, memory, GPUs, limits and variables, found without torch."""
 
-import difflib
 import os
 import platform
 import resource
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.data.cache import CACHE_VARIABLE
 from lit_transformer.data.locate import DATA_VARIABLE
 from lit_transformer.doctor.check import GIB, Check, State, gib
@@ -88,8 +88,8 @@ def variables() -> Check:
     found = ", ".join(f"{name}={value}" for name, value in given.items()) or f"no {PREFIX}* is set"
     for name in given:
         if name not in VARIABLES:
-            near = difflib.get_close_matches(name, VARIABLES, n=1)
-            fix = f"did you mean {near[0]}?" if near else f"unset it; known are {', '.join(VARIABLES)}"
+            near = did_you_mean(name, VARIABLES)
+            fix = f"did you mean {near}?" if near else f"unset it; known are {', '.join(VARIABLES)}"
             return Check(name="variables", state="warning", found=f"{found}: nothing reads {name}", fix=fix)
     data = given.get(DATA_VARIABLE)
     if data and not Path(data).expanduser().is_dir():

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.load import from_plain
+from lit_transformer.config.load import load_layers
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import read_json
 from lit_transformer.records.checkpoints import CheckpointFolder
@@ -14,7 +15,7 @@ from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.checkpoints import read_checkpoint
 from lit_transformer.training.registry import build_task
-from lit_transformer.training.resume import tell
+from lit_transformer.training.resume import frozen_layer, tell
 
 
 def open_run(path: str | os.PathLike[str]) -> RunFolder:
@@ -30,20 +31,21 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
     return run
 
 
-def newest_checkpoint(run: RunFolder) -> Path:
+def best_checkpoint(run: RunFolder) -> dict[str, Any]:
     """The run's best checkpoint, else the newest good one, with a message; raises UserError where there is none."""
-    found = CheckpointFolder(run.checkpoints).best(tell)
+    folder = CheckpointFolder(run.checkpoints)
+    found = folder.best(tell)
     if found is None:
         raise UserError(
             f"{run.path} has no good checkpoint (its status is {run.status()})\n"
             f"  fix      train it first: lit-transformer fit --resume {run.path}"
         )
-    return found.path
+    return read_checkpoint(found.path, folder)
 
 
 def run_config(run: RunFolder) -> ExperimentConfig:
-    """The configuration that the run was trained with."""
-    return from_plain(run.read_config(), str(run.config_file))
+    """The configuration that the run was trained with; raises UserError where its file is damaged."""
+    return load_layers([frozen_layer(run)]).config
 
 
 def load_task(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Task:
@@ -52,7 +54,7 @@ def load_task(path: str | os.PathLike[str], *, device: str | torch.device = "cpu
     Raises UserError where the folder is no run, or its checkpoint is missing or damaged.
     """
     run = open_run(path)
-    checkpoint = read_checkpoint(newest_checkpoint(run))
+    checkpoint = best_checkpoint(run)
     config = run_config(run)
     task = build_task(config, read_json(run.prepared_file))
     try:

@@ -94,6 +94,10 @@ class CheckpointFolder:
         """The weights of the best validation, verified; without them `newest`, and a line to `report` that says so."""
         return self._look(Look.best, report)
 
+    def holds(self, path: Path) -> bool:
+        """Whether the content of `path` is that of a checkpoint that was saved here; not hashed again after a look."""
+        return any(verify(path, entry, self._digests.of) is None for entry in self.entries())
+
     def entries(self) -> list[Entry]:
         """What the manifest lists, newest first, nothing verified; empty where it is missing or damaged."""
         return manifest_of(self.path)[0].newest_first()

@@ -16,9 +16,7 @@ from torch.optim import Optimizer
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import OptimizerConfig, TrainerConfig
-from lit_transformer.records.atomic import is_full
-from lit_transformer.records.checkpoints import CheckpointFolder, verify
-from lit_transformer.records.hashed import Digests
+from lit_transformer.records.checkpoints import MANIFEST, CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.non_finite import Diverged, all_finite
@@ -36,39 +34,33 @@ class VerifiedCheckpointIO(CheckpointIO):
         self._folder = folder
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        try:
-            self._folder.save(
-                Path(path).name,
-                lambda file: torch.save(checkpoint, file),
-                step=checkpoint["global_step"],
-                resumable="optimizer_states" in checkpoint,
-                facts=storage_options or {},
-            )
-        except RuntimeError as error:
-            if error.__context__ is not None and is_full(error.__context__):
-                raise error.__context__ from None  # torch's writer hides a full disk behind "unexpected pos"
-            raise
+        self._folder.save(
+            Path(path).name,
+            lambda file: torch.save(checkpoint, file),
+            step=checkpoint["global_step"],
+            resumable="optimizer_states" in checkpoint,
+            facts=storage_options or {},
+        )
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
+        return read_checkpoint(Path(path), self._folder)
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, folder: CheckpointFolder | None = None) -> dict[str, Any]:
     """A checkpoint's tensors and plain values on the CPU, its SHA-256 compared with its folder's manifest first.
 
-    Raises UserError where it is missing, damaged, cut, or not written by a run of this project.
+    `folder` is one that has just found the file, and need not hash it again. Raises UserError where the file is
+    missing, damaged, cut, or not written by a run of this project.
     """
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}.\n  fix      train the run first")
-    digests = Digests()  # hashed once, whatever the number of entries
-    problems = [verify(path, entry, digests.of) for entry in CheckpointFolder(path.parent).entries()]
-    if None not in problems:
+    if not (folder or CheckpointFolder(path.parent)).holds(path):
         raise UserError(
             f"{path} is damaged or foreign: its size and SHA-256 are not those of any checkpoint that the run saved "
-            f"({path.parent / 'manifest.json'}).\n"
+            f"({path.parent / MANIFEST}).\n"
             "  fix      take it away; `fit --resume` goes on from the newest good one"
         )
     try:
@@ -156,9 +148,8 @@ def check_space(run: RunFolder, network: nn.Module, optimizer: OptimizerConfig, 
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
     moments = 2 if optimizer.name in ("adamw", "adam") else 1 if optimizer.momentum else 0
     last = weights * (1 + moments + (trainer.ema_decay is not None))
-    needed = (
-        trainer.keep_checkpoints + 1
-    ) * last + weights  # one more, since a new one is whole before an old one goes
+    saved = trainer.keep_checkpoints + 1  # a new one is whole before an old one goes
+    needed = saved * last + weights
     there = sum(path.stat().st_size for path in run.checkpoints.glob("*.ckpt"))
     free = shutil.disk_usage(run.path).free
     if free < needed - there:

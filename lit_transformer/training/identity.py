@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from lit_transformer.config.layers import flatten
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.processes.hardware import gpu_names, processor
@@ -82,7 +83,7 @@ def _installed() -> Iterator[tuple[str, str]]:
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> list[Change]:
     """What differs, but for settings that change no number."""
     found = []
-    old, new = dict(_flat(before)), dict(_flat(now))
+    old, new = flatten(before), flatten(now)
     for key in dict.fromkeys([*old, *new]):
         setting = key.removeprefix("config.")
         if old.get(key) == new.get(key) or (key != setting and setting in HARMLESS):
@@ -91,14 +92,6 @@ def changes(before: Mapping[str, object], now: Mapping[str, object]) -> list[Cha
         name = {"ranks": "number of ranks", "data": "data (fingerprint)"}.get(key, setting.removeprefix("versions."))
         found.append(Change(name, old.get(key), new.get(key), fits))
     return found
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _shown(value: object) -> str:

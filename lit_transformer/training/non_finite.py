@@ -39,12 +39,11 @@ class Guard:
         policy: Literal["stop", "skip", "rollback"],
         agreement: Agreement,
         *,
-        scaled: bool = False,
         go_back: Callable[[], int],
     ) -> None:
         self._policy, self._agreement, self._go_back = policy, agreement, go_back
         self._first: Tensor | None = None  # the first bad step under `stop`, 0 for none
-        self.scaled = scaled
+        self.scaled = False
         """Whether there is a loss scaler; set by the training."""
         self.step = 0
         """The step in hand, set by the training."""

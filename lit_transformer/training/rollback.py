@@ -16,10 +16,11 @@ def roll_back(run: RunFolder, trainer: Trainer, task: Task, averaging: Averaging
 
     The schedule, the sample order and the random states go on: the same batches would end in the same place.
     """
-    found = CheckpointFolder(run.checkpoints).newest(tell)
+    folder = CheckpointFolder(run.checkpoints)
+    found = folder.newest(tell)
     if found is None:
         raise Diverged("loss or gradient is no number, and there is no good checkpoint to go back to")
-    checkpoint = read_checkpoint(found.path)
+    checkpoint = read_checkpoint(found.path, folder)
     task.load_state_dict(checkpoint["state_dict"])
     for optimizer, state in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
         rates = [group["lr"] for group in optimizer.param_groups]

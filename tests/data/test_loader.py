@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -21,6 +20,7 @@ from torch.utils.data import Sampler
 from lit_transformer.config.errors import UserError
 from lit_transformer.data.loader import LoaderDied, PlanLoader, first_few
 from lit_transformer.data.sampler import Plan
+from tests.waiting import alive, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 FORK = multiprocessing.get_context("fork")
@@ -77,20 +77,6 @@ class Sleep:
 @pytest.fixture
 def sleep(tmp_path: Path) -> Sleep:
     return Sleep(tmp_path / "pid")
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def workers() -> list[int]:

@@ -13,6 +13,7 @@ import pytest
 
 from lit_transformer.processes.fork_server import Child, ForkServer
 from lit_transformer.processes.ranks import SERVER_DIED, RankGroup
+from tests.waiting import alive, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -63,20 +64,6 @@ def start(server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start
     yield start
     for child in made:
         child.kill()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def ended(children: list[Child]) -> None:

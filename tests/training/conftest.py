@@ -11,6 +11,7 @@ from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.fit import freeze
 from lit_transformer.training.prepare import prepare
+from tests.training.proofs import complete
 
 Train = Callable[..., tuple[int, RunFolder]]
 
@@ -30,6 +31,20 @@ def new_run(tmp_path: Path, tiny_settings: list[str]) -> Callable[..., RunFolder
     def make(*settings: str, name: str = "run") -> RunFolder:
         loaded = load_layers([shell_layer([*tiny_settings, *settings])])
         return freeze(loaded, prepare(loaded.config), tmp_path / name)[0]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str], runner: TrialRunner
+) -> Callable[..., RunFolder]:
+    """A complete run of the tiny experiment under further settings, for all tests of a file."""
+
+    def make(name: str, *settings: str, devices: int = 1) -> RunFolder:
+        loaded = load_layers([shell_layer([*tiny_settings, *settings, f"trainer.devices={devices}"])])
+        run = freeze(loaded, prepare(loaded.config), tmp_path_factory.mktemp(name) / "run")[0]
+        return complete(runner, run, devices=devices)
 
     return make
 

@@ -17,6 +17,7 @@ from lit_transformer.processes.trial import TRAIN, TrialRunner
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.checkpoints import read_checkpoint
+from tests.waiting import wait_for
 
 EPOCHS = (
     "trainer.max_steps=40", "data.batch_size=30", "trainer.val_every=9", "tracking.log_every=4", "model.dropout=0.1",
@@ -171,7 +172,7 @@ def assert_second_signal_ends_at_once(
         seen = read_progress(path)
         return seen.step if seen and seen.step >= 1 and seen.phase == Phase.TRAINING else None
 
-    wait_until(training, 120)
+    wait_for(training, 120)
     step = training()
     for _ in range(2):
         os.kill(group.pids[0], signal.SIGTERM)
@@ -182,11 +183,3 @@ def assert_second_signal_ends_at_once(
     in_step = last.phase in (Phase.TRAINING, Phase.REDUCING)
     ended = (status, last.step, in_step, found.entry.step)
     assert ended == (143, step, True, step), f"ended at once? {ended} in {last.phase.name}"
-
-
-def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for something to come true, with a hang guard."""
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.005)

@@ -6,11 +6,11 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from lit_transformer.data.text import TextDataModule
-from lit_transformer.records import finding, manifest
+from lit_transformer.records import checkpoints, finding, manifest
 from lit_transformer.records.manifest import Entry
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Batch, Task
-from lit_transformer.training import checkpoints, run, step_end
+from lit_transformer.training import run, step_end
 from lit_transformer.training.step_end import StepEnd
 from lit_transformer.training.stopping import StopOnSignal
 

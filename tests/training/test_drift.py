@@ -12,14 +12,12 @@ import pytest
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
-from lit_transformer.config.load import load_layers
 from lit_transformer.config.schema import ScheduleConfig
 from lit_transformer.optim import lr_factor
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
-from lit_transformer.training.fit import freeze, resume
-from lit_transformer.training.prepare import prepare
-from tests.training.proofs import EPOCHS, at_step, complete, differences
+from lit_transformer.training.fit import resume
+from tests.training.proofs import EPOCHS, at_step, differences
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -34,14 +32,9 @@ def text(tiny_text, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory, tiny_settings, runner, text):
-    def make(name, *settings, devices=1):
-        more = (*EPOCHS, "tracking.wandb=off", f"data.path={text}", f"trainer.devices={devices}", *settings)
-        loaded = load_layers([shell_layer([*tiny_settings, *more])])
-        run = freeze(loaded, prepare(loaded.config), tmp_path_factory.mktemp(name) / "run")[0]
-        return complete(runner, run, devices=devices)
-
-    return make
+def make(trained, text):
+    off = "tracking.wandb=off"
+    return lambda name, *settings, **ranks: trained(name, *EPOCHS, off, f"data.path={text}", *settings, **ranks)
 
 
 @pytest.fixture(scope="module")

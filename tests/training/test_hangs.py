@@ -13,7 +13,8 @@ from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder, find_runs
 from tests.training.chaos import now
 from tests.training.poisoned import Fault, target
-from tests.training.proofs import EPOCHS, complete, differences, start, wait_until
+from tests.training.proofs import EPOCHS, complete, differences, start
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # a hang guard: what must be noticed here is what would wait for ever
 ENDLESS = ("trainer.max_steps=1000000", "trainer.val_every=1000000", "trainer.checkpoint_every=5")
@@ -22,7 +23,7 @@ WATCHED = (*ENDLESS, "trainer.hang_timeout=3s")
 
 def wait_for_step(run: RunFolder, step: int, *, rank: int = 0) -> int:
     """Wait until a rank has made the step; its process."""
-    wait_until(lambda: (seen := now(run, rank)) is not None and seen.step >= step, 120)
+    wait_for(lambda: (seen := now(run, rank)) is not None and seen.step >= step, 120)
     return now(run, rank).pid
 
 
@@ -31,7 +32,7 @@ def assert_goes_on(runner, run: RunFolder, devices: int = 1):
     newest = CheckpointFolder(run.checkpoints).newest(print)
     assert newest is not None and newest.entry.step >= 5 and newest.path.name == "last.ckpt"
     group = start(runner, run, devices=devices)
-    wait_until(lambda: now(run).pid == group.pids[0] and now(run).step > newest.entry.step + 2)
+    wait_for(lambda: now(run).pid == group.pids[0] and now(run).step > newest.entry.step + 2)
     group.kill()
 
 
@@ -120,7 +121,7 @@ def test_fit_says_which_rank_was_killed_and_how_to_go_on(tmp_path, tiny_experime
         [*command, "tracking.wandb=off", "--output", str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    wait_until(lambda: find_runs(tmp_path), 120)
+    wait_for(lambda: find_runs(tmp_path), 120)
     (run,) = find_runs(tmp_path)
     os.kill(wait_for_step(run, 6, rank=1), signal.SIGKILL)
     _, err = process.communicate(timeout=120)

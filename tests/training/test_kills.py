@@ -8,7 +8,8 @@ import pytest
 
 from lit_transformer.records.run_folder import RunFolder
 from tests.training.chaos import LONG, MOMENTS, Killer, count, kill_until, now
-from tests.training.proofs import complete, differences, start, wait_until
+from tests.training.proofs import complete, differences, start
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
 
@@ -36,7 +37,7 @@ def test_ten_kills_inside_one_epoch_then_two_whole_epochs(runner, new_run):
     run = new_run(*settings, name="killed")
     for step in range(2, 12):
         group = start(runner, run)
-        wait_until(lambda step=step, group=group: step_of(run, group) >= step)
+        wait_for(lambda step=step, group=group: step_of(run, group) >= step)
         group.kill()
     assert step_of(run, group) < 15
     complete(runner, run)
@@ -56,11 +57,11 @@ def test_cold_restarts_by_the_shell(runner, new_run):
     run = new_run(*settings, name="killed")
     for step in (150, 330, 750):
         process = resume(run)
-        wait_until(lambda step=step: (seen := now(run)) is not None and seen.step >= step, 120)
+        wait_for(lambda step=step: (seen := now(run)) is not None and seen.step >= step, 120)
         assert process.poll() is None
         process.kill()  # its ranks end with it
         process.wait()
-        wait_until(lambda: run.status() == "stopped")
+        wait_for(lambda: run.status() == "stopped")
     process = resume(run)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err

@@ -10,16 +10,14 @@ import pytest
 
 from lit_transformer import load_task
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.layers import shell_layer
-from lit_transformer.config.load import from_plain, load_layers
+from lit_transformer.config.load import from_plain
 from lit_transformer.processes.progress_file import progress_path, read_progress
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
-from lit_transformer.training.fit import freeze
 from lit_transformer.training.identity import identity
-from lit_transformer.training.prepare import prepare
 from lit_transformer.training.resume import continue_from
-from tests.training.proofs import complete, differences, start, wait_until
+from tests.training.proofs import complete, differences, start
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -28,13 +26,8 @@ SHORT = ("trainer.max_steps=12", "trainer.checkpoint_every=4", "trainer.keep_che
 
 
 @pytest.fixture(scope="module")
-def make(tmp_path_factory, tiny_settings, runner):
-    def make(name, *settings):
-        loaded = load_layers([shell_layer([*tiny_settings, *SHORT, *settings])])
-        run = freeze(loaded, prepare(loaded.config), tmp_path_factory.mktemp(name) / "run")[0]
-        return complete(runner, run)
-
-    return make
+def make(trained):
+    return lambda name, *settings: trained(name, *SHORT, *settings)
 
 
 @pytest.fixture(scope="module")
@@ -217,12 +210,12 @@ def test_a_run_that_is_being_trained_now(runner, make, whole, tmp_path):
     )
     group = start(runner, run)
     try:
-        wait_until(lambda: (seen := read_progress(progress_path(run.path, 0))) is not None and seen.step > 0)
+        wait_for(lambda: (seen := read_progress(progress_path(run.path, 0))) is not None and seen.step > 0)
         said = one_screen(fit("--resume", run.path))
         assert f"{run.path} is being trained now" in said
         assert f"process {group.pids[0]}, at step " in said and "one training at a time" in said and "fix  " in said
         step = read_progress(progress_path(run.path, 0)).step
-        wait_until(lambda: read_progress(progress_path(run.path, 0)).step > step)
+        wait_for(lambda: read_progress(progress_path(run.path, 0)).step > step)
         assert group.poll() is None
     finally:
         group.kill()

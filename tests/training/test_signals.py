@@ -9,7 +9,8 @@ import pytest
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.records.checkpoints import CheckpointFolder
 from tests.training.chaos import LONG, count, now
-from tests.training.proofs import assert_second_signal_ends_at_once, complete, differences, start, wait_until
+from tests.training.proofs import assert_second_signal_ends_at_once, complete, differences, start
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
@@ -26,7 +27,7 @@ def test_signals_at_random_moments(runner, new_run, devices, one_rank):
         signum = pick.choice(list(SIGNALS))
         group = start(runner, run, devices=devices)
         children = [pick.choice(group.children)] if one_rank else group.children
-        wait_until(lambda run=run, group=group: all(seen_by(run, group, rank) for rank in range(devices)))
+        wait_for(lambda run=run, group=group: all(seen_by(run, group, rank) for rank in range(devices)))
         time.sleep(pick.random() * 0.5)
         for child in children:
             child.signal(signum)

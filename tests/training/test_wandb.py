@@ -10,7 +10,7 @@ import pytest
 from lit_transformer.processes.progress_file import progress_path, read_progress
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.wandb_writer import _remove_offline_runs
-from tests.training.proofs import wait_until
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -76,11 +76,11 @@ def test_a_run_killed_between_checkpoints_and_resumed_is_one_wandb_run(tmp_path,
         [*command, str(tiny_experiment), *length, "--output", str(tmp_path)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_until(lambda: step_of(tmp_path) >= 400, 120)
+    wait_for(lambda: step_of(tmp_path) >= 400, 120)
     process.kill()  # its ranks and its writer end with it
     process.wait()
     run = RunFolder(next(tmp_path.glob("*/*")))
-    wait_until(lambda: run.status() == "stopped")
+    wait_for(lambda: run.status() == "stopped")
     logged = max(row["step"] for row in run.read_metrics())
     assert 400 <= step_of(tmp_path) < 900 and logged > 300, "killed between two checkpoints"
     first, wandb_id = offline_runs(run), (run.path / "wandb-id.txt").read_text().strip()
