@@ -24,6 +24,7 @@ from lit_transformer.processes.progress_file import progress_path, read_progress
 from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import DRIFT_VARIABLE, TrialRunner
 from lit_transformer.records.atomic import read_json, write_json
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.training.identity import identity
 from lit_transformer.training.resume import continue_from, frozen_layer
@@ -103,7 +104,9 @@ def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple
     layers = [frozen_layer(run), *layers]
     launch = launched()
     if run.status() == "complete" and not any(layer.values for layer in layers[1:]):
-        print(f"{folder} is complete; settings such as trainer.max_steps=2000 would make it go on", file=sys.stderr)
+        longer = any(entry.resumable for entry in CheckpointFolder(run.checkpoints).entries())
+        more = "; settings such as trainer.max_steps=2000 would make it go on" if longer else ""
+        print(f"{folder} is complete{more}", file=sys.stderr)
         return 0, folder if launch is None or launch.rank == 0 else None
     if launch is not None:
         from lit_transformer.training.launched import train_as_rank
