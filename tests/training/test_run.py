@@ -176,7 +176,11 @@ def test_a_rank_that_reads_another_config_stops_the_run(runner, new_run):
     assert not one.metrics_file.exists() and not list(one.checkpoints.glob("*.ckpt"))
 
 
-@pytest.mark.parametrize("more", [(), ("trainer.compile=true",)], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    "more",
+    [(), pytest.param(("trainer.compile=true",), marks=pytest.mark.slow)],
+    ids=["eager", "compiled"],
+)
 def test_activation_checkpointing_changes_no_number(train, more):
     settings = ("model.dropout=0.1", "model.num_layers=2", *more)
     runs = [train(*settings, f"trainer.activation_checkpointing={on}", name=on) for on in ("false", "true")]
