@@ -168,6 +168,33 @@ def evaluate(
 
 
 @app.command()
+def attend(
+    run: Run,
+    text: Annotated[str, typer.Argument(help="The text to read; the source of an encoder-decoder.")],
+    target: Annotated[
+        Optional[str], typer.Option(help="What an encoder-decoder writes; default: what it finds itself, greedily.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", help="The page; the arrays go beside it, as .npz.")] = Path(
+        "attention.html"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Show which token attends to which, in every layer and head: a page to open in a browser, and arrays.
+
+    Example: lit-transformer attend runs/gpt_tiny/<run-id> "The animal didn't cross the street" --output attention.html
+    """
+    from lit_transformer.inference.attend import attend as look
+    from lit_transformer.inference.attend import summary
+    from lit_transformer.inference.attention_page import check_page, write_attention
+
+    check_page(output)
+    found = look(run, text, target=target)
+    arrays = write_attention(found, output)
+    print(f"wrote {arrays}", file=sys.stderr)
+    print(summary(found, output, arrays) if as_json else output)
+
+
+@app.command()
 def compare(
     directory: Annotated[Path, typer.Argument(help="A sweep's folder, a run's, or any folder above them.")],
     html: Annotated[Optional[Path], typer.Option(help="The report; default DIRECTORY/report.html.")] = None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
-from lit_transformer.config import schema
+from lit_transformer.config import models, schema
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,22 @@ def _walk(owner: type, prefix: str, model_class: type) -> list[Field]:
 
 
 def _help(owner: type, name: str) -> str:
+    if name == "kind":
+        return "The network: a name in the registry of models."
     for base in owner.__mro__:
         text = _helps().get((base.__name__, name))
         if text:
             return text
-    raise LookupError(f"{owner.__name__}.{name} has no help: write a docstring under it in config/schema.py")
+    raise LookupError(
+        f"{owner.__name__}.{name} has no help: write a docstring under it, in config/schema.py or config/models.py"
+    )
 
 
 @cache
 def _helps() -> dict[tuple[str, str], str]:
     """(class, field) -> the string that stands under the field, which Python itself forgets."""
     found = {}
-    for node in ast.parse(inspect.getsource(schema)).body:
+    for node in (node for module in (models, schema) for node in ast.parse(inspect.getsource(module)).body):
         if not isinstance(node, ast.ClassDef):
             continue
         for statement, after in zip(node.body, node.body[1:], strict=False):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
+from lit_transformer.config.inherit import inherited_layer
 from lit_transformer.config.layers import Layer, file_layer, find_experiment, mapping_layer
+from lit_transformer.config.registry import default_objective
 from lit_transformer.config.rules import broken_rules
 from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig
 from lit_transformer.config.suggest import did_you_mean
@@ -37,13 +39,19 @@ def load_experiment(experiment: str, layers: Sequence[Layer] = ()) -> Loaded:
 
 
 def load_layers(layers: Sequence[Layer]) -> Loaded:
-    """Merge layers over the defaults, the later the stronger; raises ConfigError with all problems."""
+    """Merge layers over the defaults, the later the stronger; raises ConfigError with all problems.
+
+    What `model.init_from` takes over lies right above the defaults.
+    """
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for layer in layers:
         values.update(layer.values)
         origins.update(layer.origins)
+    inherited, contradictions = inherited_layer(values, origins)
+    values, origins = {**inherited.values, **values}, {**inherited.origins, **origins}
     kind, problems = _model_kind(values, origins)
+    problems += contradictions
     known = fields_of(kind)
     fitted = {}
     for key, value in values.items():
@@ -52,6 +60,9 @@ def load_layers(layers: Sequence[Layer]) -> Loaded:
             fitted[key] = result
         elif key != "model.kind":
             problems.append(problem)
+    task = str(fitted.get("task", ExperimentConfig().task))
+    if fitted.get("objective.name") is None and (objective := default_objective(task, kind)):
+        fitted["objective.name"] = objective
     config = _build(kind, fitted)
     origins = {key: origins.get(key, DEFAULT) for key in known}
     wrong = {problem.key for problem in problems}

@@ -1,23 +1,45 @@
-"""What each task logs and reads, torch-free, so that a sweep's metric is checked before the first trial."""
+"""What goes with what, torch-free, so that a sweep's metric and its cells are checked before the first trial."""
 
 SPLITS = ("train", "val", "test")
 
-EVALUATION_ONLY = ("accuracy",)
-"""Not measured while training: an argmax over the vocabulary costs a tenth of a small model's step."""
+EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", "cloze_loss", "cloze_accuracy")
+"""Not measured while training: an argmax over the vocabulary costs a tenth of a small model's step, decoding more."""
 
 TASK_METRICS: dict[str, tuple[str, ...]] = {
-    "language_model": ("loss", "perplexity", "bits_per_byte", "accuracy"),
+    "language_model": ("loss", "perplexity", "bits_per_byte", "accuracy", "cloze_loss", "cloze_accuracy"),
+    "translation": ("loss", "perplexity", "accuracy", "bleu", "chrf", "exact_match"),
+    "text_to_text": ("loss", "perplexity", "accuracy", "exact_match", "f1", "bleu"),
+    "classification": ("loss", "accuracy", "f1", "matthews"),
+    "multiple_choice": ("loss", "accuracy"),
 }
 """`task` -> the metrics it measures, each logged as val/... and test/..., and but for EVALUATION_ONLY as train/..."""
 
 STEP_METRICS = ("lr", "gradient_norm")
 """Logged beside them at every row."""
 
-TASK_MODELS: dict[str, tuple[str, ...]] = {"language_model": ("gpt",)}
-"""`task` -> the kinds of model it trains."""
+TASK_OBJECTIVES: dict[str, dict[str, tuple[str, ...]]] = {
+    "language_model": {
+        "gpt": ("causal_lm", "prefix_lm"),
+        "bert": ("masked_lm",),
+        "glm": ("blank_infilling",),
+        "t5": ("span_corruption",),
+    },
+    "translation": {"encoder_decoder": ("translation",), "t5": ("translation",)},
+    "text_to_text": {"t5": ("translation",), "encoder_decoder": ("translation",)},
+    "classification": {"bert": ("label",), "gpt": ("label", "text"), "t5": ("text",)},
+    "multiple_choice": {"gpt": ("label", "text"), "bert": ("label",)},
+}
+"""`task` -> the kinds of model it trains -> the objectives it trains them with, the default one first."""
 
-TASK_OBJECTIVES: dict[str, tuple[str, ...]] = {"language_model": ("causal_lm",)}
-"""`task` -> the objectives it trains with."""
+
+ROW_TASKS = ("translation", "text_to_text", "classification", "multiple_choice")
+"""Tasks whose data are rows; those of the others are blocks of one long text."""
+
+
+def default_objective(task: str, model_kind: str) -> str | None:
+    """The objective of a task and a kind of model where none is named; None where they do not go together."""
+    allowed = TASK_OBJECTIVES.get(task, {}).get(model_kind)
+    return allowed[0] if allowed else None
 
 
 def metric_names(task: str) -> list[str]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import Problem
-from lit_transformer.config.registry import TASK_MODELS, TASK_OBJECTIVES
-from lit_transformer.config.schema import ExperimentConfig, GPTConfig
+from lit_transformer.config.models import T5Config, TransformerConfig
+from lit_transformer.config.registry import ROW_TASKS, TASK_OBJECTIVES
+from lit_transformer.config.schema import ExperimentConfig
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,27 @@ AT_LEAST: dict[str, float] = {
     "model.num_kv_heads": 1,
     "model.d_model": 1,
     "model.d_ff": 1,
+    "model.num_encoder_layers": 1,
+    "model.num_decoder_layers": 1,
+    "model.head_dim": 1,
+    "model.relative_buckets": 4,
+    "model.relative_max_distance": 1,
+    "model.token_types": 1,
+    "model.num_classes": 2,
+    "model.frozen_layers": 0,
+    "model.norm_eps": 0,
     "model.context_length": 1,
     "model.vocab_size": 1,
     "model.init_std": 0,
     "data.batch_size": 1,
+    "data.max_tokens": 1,
+    "objective.mean_span": 1,
+    "objective.lm_weight": 0,
+    "decoding.beam_size": 1,
+    "decoding.length_penalty": 0,
+    "decoding.max_length": 1,
+    "decoding.val_rows": 0,
+    "trainer.average_checkpoints": 0,
     "data.loader_workers": 0,
     "data.max_bytes": 1,
     "data.tokenizer.vocab_size": 1,
@@ -70,7 +88,10 @@ AT_LEAST: dict[str, float] = {
 }
 """Dotted key -> the least value allowed."""
 
-SHARES = ("model.dropout", "objective.label_smoothing", "optimizer.beta1", "optimizer.beta2", "data.val_fraction",
+SOURCES = {False: ("builtin", "text", "jsonl", "hub"), True: ("builtin", "text", "tsv", "jsonl", "copa", "hub")}
+"""Values of data.source, for tasks on rows or not."""
+
+SHARES = ("model.dropout", "objective.label_smoothing", "objective.mask_rate", "optimizer.beta1", "optimizer.beta2", "data.val_fraction",
           "data.test_fraction", "trainer.ema_decay")  # fmt: skip
 """Settings in [0, 1)."""
 
@@ -100,6 +121,10 @@ def _bounds(config: ExperimentConfig) -> Iterator[Broken]:
     ratio = config.schedule.min_lr_ratio
     if not 0 <= ratio <= 1:
         yield Broken(("schedule.min_lr_ratio",), str(ratio), "0 to 1")
+    shares = (config.objective.mask_share, config.objective.random_share)
+    if min(shares) < 0 or sum(shares) > 1:
+        keys = ("objective.mask_share", "objective.random_share")
+        yield Broken(keys, f"{shares[0]} and {shares[1]}", "shares of at least 0, together 1 at most")
     for key in ("trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.overfit_batches"):
         value = _value(config, key)
         if isinstance(value, float) and value > 1:
@@ -120,10 +145,11 @@ def nearest(number: int, allowed: list[int]) -> str:
 
 def _heads(config: ExperimentConfig) -> Iterator[Broken]:
     model = config.model
-    if not isinstance(model, GPTConfig) or min(model.num_heads, model.d_model, model.num_kv_heads or 1) < 1:
+    if not isinstance(model, TransformerConfig) or min(model.num_heads, model.d_model) < 1:
         return
     width, heads = model.d_model, model.num_heads
-    if width % heads:
+    positions, kv_heads = getattr(model, "positions", None), getattr(model, "num_kv_heads", None)
+    if width % heads and not (isinstance(model, T5Config) and model.head_dim):
         down, up = width // heads * heads, -(-width // heads) * heads
         widths = " or ".join(str(k) for k in (down, up) if k)
         yield Broken(
@@ -132,26 +158,26 @@ def _heads(config: ExperimentConfig) -> Iterator[Broken]:
             "a num_heads that divides d_model",
             f"num_heads {nearest(heads, divisors(width))}, or d_model {widths}",
         )
-    elif model.positions == "rope" and (width // heads) % 2:
+    elif positions == "rope" and (width // heads) % 2:
         yield Broken(
             ("model.positions", "model.num_heads", "model.d_model"),
             f"rope with heads of width {width // heads} (d_model {width} / num_heads {heads})",
             "an even width of a head",
             "positions: learned, or another num_heads",
         )
-    if model.positions == "sinusoidal" and width % 2:
+    if positions == "sinusoidal" and width % 2:
         yield Broken(
             ("model.positions", "model.d_model"),
             f"sinusoidal with d_model {width}",
             "an even d_model, a sine and a cosine for each frequency",
             f"d_model {width + 1}, or positions: learned",
         )
-    if model.num_kv_heads and heads % model.num_kv_heads:
+    if kv_heads and kv_heads > 0 and heads % kv_heads:
         yield Broken(
             ("model.num_kv_heads", "model.num_heads"),
-            f"num_kv_heads {model.num_kv_heads} with num_heads {heads}",
+            f"num_kv_heads {kv_heads} with num_heads {heads}",
             "a num_kv_heads that divides num_heads",
-            f"num_kv_heads {nearest(model.num_kv_heads, divisors(heads))}",
+            f"num_kv_heads {nearest(kv_heads, divisors(heads))}",
         )
 
 
@@ -193,12 +219,28 @@ def _length(config: ExperimentConfig) -> Iterator[Broken]:
                 yield Broken((key,), repr(value), "a duration such as 30s, 10min or 2h")
 
 
+def _averages(config: ExperimentConfig) -> Iterator[Broken]:
+    trainer = config.trainer
+    if trainer.average_checkpoints - 1 > trainer.keep_checkpoints:
+        yield Broken(
+            ("trainer.average_checkpoints", "trainer.keep_checkpoints"),
+            f"{trainer.average_checkpoints} with keep_checkpoints {trainer.keep_checkpoints}",
+            "the last weights and as many as are kept",
+            f"keep_checkpoints {trainer.average_checkpoints}",
+        )
+    if trainer.average_checkpoints > 1 and trainer.ema_decay is not None:
+        keys = ("trainer.average_checkpoints", "trainer.ema_decay")
+        yield Broken(keys, f"{trainer.average_checkpoints} and {trainer.ema_decay}", "one kind of average")
+
+
 def _data(config: ExperimentConfig) -> Iterator[Broken]:
     data = config.data
+    allowed = SOURCES[config.task in ROW_TASKS]
     source = data.source.partition(":")[0]
-    if source not in ("builtin", "text", "jsonl", "hub") or (source == "hub") != (":" in data.source):
-        yield Broken(("data.source",), repr(data.source), "builtin, text, jsonl, hub:NAME_OR_FOLDER")
-    if source in ("text", "jsonl") and not data.path:
+    if source not in allowed or (source == "hub") != (":" in data.source):
+        names = ", ".join("hub:NAME_OR_FOLDER" if name == "hub" else name for name in allowed)
+        yield Broken(("data.source", "task"), f"{data.source!r} with task {config.task}", names)
+    if source not in ("builtin", "hub") and not data.path:
         yield Broken(
             ("data.path", "data.source"),
             f"null with source {source}",
@@ -214,12 +256,13 @@ def _data(config: ExperimentConfig) -> Iterator[Broken]:
 
 
 def _fits_task(config: ExperimentConfig) -> Iterator[Broken]:
-    if config.model.kind not in TASK_MODELS[config.task]:
-        allowed = ", ".join(TASK_MODELS[config.task])
-        yield Broken(("model.kind", "task"), f"{config.model.kind} with task {config.task}", allowed)
-    if config.objective.name not in TASK_OBJECTIVES[config.task]:
-        allowed = ", ".join(TASK_OBJECTIVES[config.task])
-        yield Broken(("objective.name", "task"), f"{config.objective.name} with task {config.task}", allowed)
+    kinds, name = TASK_OBJECTIVES[config.task], config.objective.name
+    objectives = kinds.get(config.model.kind)
+    if objectives is None:
+        yield Broken(("model.kind", "task"), f"{config.model.kind} with task {config.task}", ", ".join(kinds))
+    elif name is not None and name not in objectives:
+        got = f"{name} with task {config.task} and model.kind {config.model.kind}"
+        yield Broken(("objective.name", "task", "model.kind"), got, ", ".join(objectives))
 
 
-RULES: tuple[Rule, ...] = (_bounds, _heads, _batch, _length, _data, _fits_task)
+RULES: tuple[Rule, ...] = (_bounds, _heads, _batch, _length, _averages, _data, _fits_task)

@@ -7,61 +7,14 @@ A default is written here and nowhere else. `None` is a value that something els
 from dataclasses import dataclass, field
 from typing import Literal
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "reglu", "geglu", "swiglu"]
-Norm = Literal["layer_norm", "rms_norm"]
-NormPosition = Literal["pre", "post"]
+from lit_transformer.config.models import MODEL_CONFIGS, GPTConfig, ModelConfig, TextModelConfig
 
+__all__ = ["MODEL_CONFIGS", "ExperimentConfig", "GPTConfig", "ModelConfig", "TextModelConfig"]
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """What every network has: its kind chooses the class below, which brings its own defaults."""
-
-    kind: str = "gpt"
-    """The network: a name in the registry of models."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextModelConfig(ModelConfig):
-    """What every network over token ids has."""
-
-    context_length: int = 256
-    """Tokens that the model sees at most, and the length of a training block."""
-    vocab_size: int | None = None
-    """Rows of the embedding; null = the tokenizer's vocabulary, found by `prepare`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GPTConfig(TextModelConfig):
-    """A decoder-only Transformer that predicts the next token."""
-
-    kind: Literal["gpt"] = "gpt"
-    """The network: a name in the registry of models."""
-    num_layers: int = 6
-    """Decoder blocks."""
-    num_heads: int = 6
-    """Attention heads in each block; divides d_model."""
-    num_kv_heads: int | None = None
-    """Heads of keys and values, dividing num_heads: null = num_heads, fewer = grouped-query, 1 = multi-query."""
-    d_model: int = 384
-    """Width of the residual stream."""
-    d_ff: int | None = None
-    """Width inside the feed-forward layer; null = 4 x d_model."""
-    dropout: float = 0.0
-    """Share of activations dropped: after the embedding, in attention, and after each sublayer."""
-    activation: Activation = "gelu_tanh"
-    """Activation of the feed-forward layer; reglu, geglu and swiglu are the gated ones."""
-    positions: Literal["learned", "sinusoidal", "rope"] = "learned"
-    """How the network knows where a token stands."""
-    norm: Norm = "layer_norm"
-    """Normalisation layer."""
-    norm_position: NormPosition = "pre"
-    """Normalise the input of each sublayer (pre) or the sum after it (post)."""
-    bias: bool = True
-    """Biases in linear and normalisation layers."""
-    tie_embeddings: bool = True
-    """The output layer shares the token embedding's weights."""
-    init_std: float = 0.02
-    """Standard deviation of initial weights; projections into the residual stream divide it by sqrt(2 x num_layers)."""
+TaskName = Literal["language_model", "translation", "text_to_text", "classification", "multiple_choice"]
+ObjectiveName = Literal[
+    "causal_lm", "prefix_lm", "masked_lm", "span_corruption", "blank_infilling", "translation", "label", "text"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +36,41 @@ class DataConfig:
     """Where text comes from, how it is split and batched."""
 
     source: str = "builtin"
-    """`builtin` (prose of Python's standard library), `text`, `jsonl`, or `hub:NAME_OR_FOLDER` (extra `hub`)."""
+    """`builtin` (the task's own data set), `text`, `jsonl`, `tsv`, `copa` (its XML), or `hub:NAME_OR_FOLDER`."""
     path: str | None = None
-    """File or glob for text and jsonl, .gz too; looked up from the current folder, then under LIT_TRANSFORMER_DATA."""
+    """File or glob, .gz too; looked up from the current folder, then under LIT_TRANSFORMER_DATA."""
     val_path: str | None = None
     """File or glob of the validation split; null = val_fraction of path."""
     test_path: str | None = None
     """File or glob of the test split; null = test_fraction of path."""
+    target_path: str | None = None
+    """File whose line i is the target of line i of path (source text, with tasks of source and target)."""
+    val_target_path: str | None = None
+    """The same for val_path."""
+    test_target_path: str | None = None
+    """The same for test_path."""
+    header: bool = False
+    """The first row of a tsv names its columns; else a key is a column's number, from 1."""
     text_key: str = "text"
-    """Field that holds the text in jsonl and hub rows."""
+    """Field that holds the text in jsonl, tsv and hub rows."""
+    pair_key: str | None = None
+    """Field that holds the second text to classify; null = none."""
+    label_key: str = "label"
+    """Field that holds the label, a name or a number; of multiple choice, the number of the right choice from 0."""
+    source_key: str = "source"
+    """Field that holds the text to start from (translation, text_to_text); dots go into nested fields."""
+    target_key: str = "target"
+    """Field that holds the text to produce."""
+    context_key: str = "context"
+    """Field that holds what the choices go with (multiple_choice)."""
+    choice_keys: str = "choice1, choice2"
+    """Fields that hold the choices, separated by commas."""
+    prefix: str = ""
+    """Put before each source, such as `translate English to German: `."""
+    too_long: Literal["truncate", "refuse"] = "truncate"
+    """A row longer than the context: cut and counted, or an error that names it."""
+    empty: Literal["drop", "refuse"] = "drop"
+    """A row with an empty text: left out and counted, or an error that names it."""
     hub_config: str | None = None
     """Configuration name of a hub data set, such as wikitext-2-raw-v1."""
     val_fraction: float = 0.1
@@ -102,6 +81,8 @@ class DataConfig:
     """Read no more than this many bytes of each of path, val_path and test_path; null = everything."""
     batch_size: int = 32
     """Sequences in one optimizer step, over all devices and accumulated micro-batches."""
+    max_tokens: int | None = None
+    """Padded tokens (of the longer side) in one optimizer step instead, over all devices; null = batch_size rows."""
     loader_workers: int = 0
     """Processes that load batches beside each rank; 0 loads in the rank itself."""
     persistent_workers: bool = True
@@ -113,10 +94,46 @@ class DataConfig:
 class ObjectiveConfig:
     """What the network is asked to predict."""
 
-    name: Literal["causal_lm"] = "causal_lm"
-    """The objective: a name in the registry of objectives."""
+    name: ObjectiveName | None = None
+    """The objective: a name in the registry of objectives; null = the first that task and model.kind allow."""
     label_smoothing: float = 0.0
     """Share of the target's probability spread over the vocabulary, in the training loss only."""
+    mask_rate: float = 0.15
+    """Share of tokens that masked_lm, span_corruption and blank_infilling take away."""
+    mask_share: float = 0.8
+    """Of the tokens that masked_lm takes, the share that becomes [MASK]."""
+    random_share: float = 0.1
+    """Of the tokens that masked_lm takes, the share that becomes a random token; the rest stays."""
+    whole_words: bool = False
+    """Let masked_lm take all tokens of a word or none."""
+    next_sentence: bool = False
+    """Give masked_lm two segments, and let it tell whether the second follows the first."""
+    mean_span: float = 3.0
+    """Mean length of the spans that span_corruption and blank_infilling take away."""
+    blanks: Literal["spans", "sentences", "document", "mixed"] = "spans"
+    """What blank_infilling takes away: short spans, whole sentences, one long end of the text, or each in turn."""
+    lm_weight: float = 0.5
+    """Weight of the language model's loss beside that of GPT-1's heads."""
+    template: str = "{text}\n"
+    """With the objective text, the prompt of a row, {names} being its fields; the answer follows it."""
+    label_words: str | None = None
+    """With the objective text, what stands for each label, separated by commas in order; null = the labels' names."""
+    cloze: bool = False
+    """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same ones for every objective."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig:
+    """How text is generated for metrics and, unless they are told otherwise, by the verbs."""
+
+    beam_size: int = 1
+    """Hypotheses kept; 1 = greedy."""
+    length_penalty: float = 1.0
+    """Exponent of the length that a hypothesis' log-probability is divided by; 0 = none, more favours long ones."""
+    max_length: int | None = None
+    """Tokens generated at most; null = context_length."""
+    val_rows: int | None = 200
+    """Rows of the validation split that are decoded for BLEU and the like; null = all, 0 = none. Testing takes all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +204,8 @@ class TrainerConfig:
     """Micro-batches whose gradients make one optimizer step; batch_size is split among them."""
     gradient_clip: float | None = 1.0
     """Largest norm of the gradient; null = no clipping."""
+    average_checkpoints: int = 0
+    """At the end, validate and keep the mean of the weights of this many newest checkpoints; 0 = the last weights."""
     ema_decay: float | None = None
     """Decay of an exponential average of the weights, which is then validated and kept as best; null = none."""
     non_finite: Literal["stop", "skip", "rollback"] = "stop"
@@ -238,18 +257,15 @@ class ExperimentConfig:
 
     experiment: str = "custom"
     """Name of the experiment: the file's name without .yaml, set by the loader; names the folder of its runs."""
-    task: Literal["language_model"] = "language_model"
+    task: TaskName = "language_model"
     """What is trained: a name in the registry of tasks."""
     model: ModelConfig = field(default_factory=GPTConfig)
     data: DataConfig = field(default_factory=DataConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     seed: int = 0
     """Seed of initial weights, sample order and dropout."""
-
-
-MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"gpt": GPTConfig}
-"""`model.kind` -> the dataclass with that kind's defaults."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,17 @@ BATCH = 1 << 20
 """Characters that are encoded at once: enough for every core, little beside the text."""
 
 
+@contextmanager
+def parallel_tokenizers() -> Iterator[None]:
+    """All cores while encoding; afterwards none, so that the library neither warns at a fork nor hangs in the child."""
+    given = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = given or "true"
+    try:
+        yield
+    finally:
+        os.environ["TOKENIZERS_PARALLELISM"] = given or "false"
+
+
 def write_splits(
     splits: Splits, tokenizer: Tokenizer, folder: Path, progress: Progress | None = None
 ) -> dict[str, object]:
@@ -36,14 +48,14 @@ def write_splits(
     tokens: dict[str, int] = {}
     entropy: dict[str, float] = {}
     vocabulary = tokenizer.to_str(pretty=True).encode()
-    _write(folder / "tokenizer.json", vocabulary, needed=len(vocabulary) + total * np.dtype(dtype).itemsize)
+    append(folder / "tokenizer.json", vocabulary, needed=len(vocabulary) + total * np.dtype(dtype).itemsize)
     for name, documents in splits.items():
         counts = np.zeros(vocab_size, dtype=np.int64)
-        _write(folder / f"{name}.bin", b"", needed=0)
+        append(folder / f"{name}.bin", b"", needed=0)
         for ids, size in encoded(tokenizer, documents, dtype):
             counts += np.bincount(ids, minlength=vocab_size)
             done, written = done + size, written + ids.nbytes
-            _write(folder / f"{name}.bin", ids.data, needed=len(vocabulary) + written * total // done)
+            append(folder / f"{name}.bin", ids.data, needed=len(vocabulary) + written * total // done)
             if progress:
                 progress(done, total, "bytes")
         tokens[name], entropy[name] = int(counts.sum()), _entropy(counts)
@@ -90,8 +102,8 @@ def _encode_batch(tokenizer: Tokenizer, batch: list[tuple[str, bool]], dtype: Id
     return array, sum(len(part.encode()) for part in texts)
 
 
-def _write(path: Path, data: bytes | memoryview, needed: int) -> None:
-    """Appends; raises OutOfSpaceError with the bytes that the whole corpus needs."""
+def append(path: Path, data: bytes | memoryview, needed: int) -> None:
+    """Appends to a file; raises OutOfSpaceError with `needed`, the bytes that everything takes."""
     view = memoryview(data).cast("B")
     try:
         with path.open("ab", buffering=0) as file:

@@ -43,8 +43,18 @@ def read_text(path: Path, max_bytes: int | None = None) -> str:
 def read_jsonl(path: Path, text_key: str) -> Iterator[str]:
     """The string under `text_key` of each row; blank lines are skipped.
 
-    Raises UserError with file and line for a row that is not a JSON object with a string there, and with the byte
-    offset too where a line is not UTF-8.
+    Raises UserError with file and line for a row that is not a JSON object with a string there, and like
+    `read_objects`.
+    """
+    for place, row in read_objects(path):
+        yield _row_text(row, place, text_key)
+
+
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """Place (file:line) and object of each row of a jsonl file; blank lines are skipped.
+
+    Raises UserError with file and line for a row that is not a JSON object, and with the byte offset too where a line
+    is not UTF-8.
     """
     offset = 0
     with opened(path) as file:
@@ -55,10 +65,10 @@ def read_jsonl(path: Path, text_key: str) -> Iterator[str]:
                 raise _not_utf8(path, offset + error.start, line[error.start], error.reason, number) from error
             offset += len(line)
             if text.strip():
-                yield _row_text(text, f"{path}:{number}", text_key)
+                yield f"{path}:{number}", _row_object(text, f"{path}:{number}")
 
 
-def _row_text(line: str, place: str, text_key: str) -> str:
+def _row_object(line: str, place: str) -> dict[str, object]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -67,14 +77,18 @@ def _row_text(line: str, place: str, text_key: str) -> str:
         ) from error
     if not isinstance(row, dict):
         raise UserError(f"{place}: a row must be a JSON object, got {type(row).__name__}")
-    if not isinstance(row.get(text_key), str):
+    return row
+
+
+def _row_text(row: dict[str, object], place: str, text_key: str) -> str:
+    text = row.get(text_key)
+    if not isinstance(text, str):
         keys = ", ".join(key for key, value in row.items() if isinstance(value, str)) or "none"
         found = f"a {type(row[text_key]).__name__}" if text_key in row else "nothing"
         raise UserError(
             f"{place}: no text under {text_key!r}\n  got      {found}\n"
             f"  allowed  a string; keys that hold one: {keys}\n  fix      set data.text_key"
         )
-    text: str = row[text_key]
     try:
         text.encode()
     except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no UTF-8 text can hold

@@ -1,6 +1,6 @@
 """Texts of a data set by the `datasets` library (extra `hub`): a name on the hub, or a folder it saved."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ class Rows(Protocol):
     @property
     def column_names(self) -> list[str]: ...
     def __getitem__(self, key: str) -> Iterable[object]: ...
+    def __iter__(self) -> Iterator[object]: ...
 
 
 def read_hub(name: str, config: str | None, text_key: str) -> dict[str, list[str]]:
@@ -24,13 +25,21 @@ def read_hub(name: str, config: str | None, text_key: str) -> dict[str, list[str
 
     Raises UserError where the extra is missing, the data set is not found, or it has no training rows or no such text.
     """
+    return {role: _texts(rows, name, text_key) for role, rows in hub_splits(name, config).items()}
+
+
+def hub_splits(name: str, config: str | None) -> dict[str, Rows]:
+    """Rows of `train` and, where the data set has them, of `val` and `test`.
+
+    Raises UserError where the extra is missing, the data set is not found, or it has no training rows.
+    """
     splits = _load(name, config)
     chosen = {"train": splits.get("train") if len(splits) > 1 else next(iter(splits.values()))}
     chosen["val"] = next((splits[split] for split in VAL_NAMES if split in splits and len(splits) > 1), None)
     chosen["test"] = splits.get("test") if len(splits) > 1 else None
     if chosen["train"] is None:
         raise UserError(f"data.source=hub:{name}: no split named train; it has {', '.join(splits)}")
-    return {role: _texts(rows, name, text_key) for role, rows in chosen.items() if rows is not None}
+    return {role: rows for role, rows in chosen.items() if rows is not None}
 
 
 def _load(name: str, config: str | None) -> Mapping[str, Rows]:

@@ -2,25 +2,33 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import DataConfig, ExperimentConfig
+from lit_transformer.config.registry import ROW_TASKS
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import build_once, cache_root
 from lit_transformer.data.corpora import Corpus, open_corpora, take_bytes
-from lit_transformer.data.encode import Progress, write_splits
-from lit_transformer.data.prepared import PreparedText, load_prepared
+from lit_transformer.data.encode import Progress, parallel_tokenizers, write_splits
+from lit_transformer.data.files import digest_files
+from lit_transformer.data.inherited import tokenizer_source
+from lit_transformer.data.prepare_rows import prepare_rows
+from lit_transformer.data.prepared import Prepared, PreparedText, load_prepared
+from lit_transformer.data.special_names import needed_specials
 from lit_transformer.data.splits import split_documents
-from lit_transformer.data.tokenizers import train_tokenizer
+from lit_transformer.data.tokenizers import load_tokenizer, train_tokenizer, with_specials
 
-__all__ = ["PreparedText", "Progress", "load_prepared", "prepare_text"]
+__all__ = ["PreparedText", "Progress", "load_prepared", "prepare_data", "prepare_text"]
 
 FORMAT = 1
 """Version of the cache's files and of every rule that shapes them; a change makes every cache anew."""
+
+
+def prepare_data(config: ExperimentConfig, *, progress: Progress | None = None) -> Prepared:
+    """The data of an experiment's task, out of the cache where they are there already; raises UserError."""
+    prepare = prepare_rows if config.task in ROW_TASKS else prepare_text
+    return prepare(config, progress=progress)
 
 
 def prepare_text(config: ExperimentConfig, *, progress: Progress | None = None) -> PreparedText:
@@ -30,15 +38,17 @@ def prepare_text(config: ExperimentConfig, *, progress: Progress | None = None) 
     where a split is too short for the model's context.
     """
     corpora = open_corpora(config.data)
-    fingerprint = _fingerprint(config.data, corpora)
+    given = tokenizer_source(config)
+    fingerprint = _fingerprint(config, corpora, given)
     folder = cache_root() / "text" / fingerprint
-    build_once(folder, lambda target: _build(config.data, corpora, target, progress) | {"fingerprint": fingerprint})
+    build_once(folder, lambda target: _build(config, corpora, given, target, progress) | {"fingerprint": fingerprint})
     prepared = load_prepared(folder)
     _check_lengths(prepared, config)
     return prepared
 
 
-def _fingerprint(data: DataConfig, corpora: dict[str, Corpus]) -> str:
+def _fingerprint(config: ExperimentConfig, corpora: dict[str, Corpus], given: Path | None) -> str:
+    data = config.data
     kind = data.source.partition(":")[0]
     settings = {
         "format": FORMAT,
@@ -47,31 +57,33 @@ def _fingerprint(data: DataConfig, corpora: dict[str, Corpus]) -> str:
         "val_fraction": None if "val" in corpora else data.val_fraction,
         "test_fraction": None if "test" in corpora else data.test_fraction,
         "max_bytes": data.max_bytes,
-        "tokenizer": asdict(data.tokenizer),
+        "tokenizer": asdict(data.tokenizer) if given is None else digest_files([given]),
+        "specials": _specials(config, several=False),
         "content": {role: corpus.digest() for role, corpus in corpora.items()},
     }
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _build(data: DataConfig, corpora: dict[str, Corpus], folder: Path, progress: Progress | None) -> dict[str, object]:
+def _specials(config: ExperimentConfig, *, several: bool) -> tuple[str, ...]:
+    assert config.objective.name is not None
+    return needed_specials(config.task, config.model.kind, config.objective.name, several)
+
+
+def _build(
+    config: ExperimentConfig, corpora: dict[str, Corpus], given: Path | None, folder: Path, progress: Progress | None
+) -> dict[str, object]:
     """Writes tokenizer.json and a .bin of each split; returns what PreparedText holds beside folder and fingerprint."""
+    data = config.data
     texts = {role: list(take_bytes(corpus.documents(), data.max_bytes)) for role, corpus in corpora.items()}
     splits = split_documents(texts["train"], texts.get("val"), texts.get("test"), data)
     del texts
-    with _parallel_tokenizers():
-        tokenizer = train_tokenizer(data.tokenizer, splits.train, with_end=splits.several)
+    specials = _specials(config, several=splits.several)
+    with parallel_tokenizers():
+        if given is None:
+            tokenizer = train_tokenizer(data.tokenizer, splits.train, specials=specials)
+        else:
+            tokenizer = with_specials(load_tokenizer(given), specials)
         return write_splits(splits, tokenizer, folder, progress)
-
-
-@contextmanager
-def _parallel_tokenizers() -> Iterator[None]:
-    """All cores while encoding; afterwards none, so that the library neither warns at a fork nor hangs in the child."""
-    given = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = given or "true"
-    try:
-        yield
-    finally:
-        os.environ["TOKENIZERS_PARALLELISM"] = given or "false"
 
 
 def _check_lengths(prepared: PreparedText, config: ExperimentConfig) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.data.cache import META, is_complete
+from lit_transformer.data.prepared_rows import PreparedRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,16 @@ class PreparedText:
         return self.folder / "tokenizer.json"
 
 
-def load_prepared(folder: Path) -> PreparedText:
-    """Reads what `prepare_text` left in a folder; raises UserError where that is gone or damaged."""
+Prepared = PreparedText | PreparedRows
+"""What preparing leaves, by kind of data."""
+
+
+def load_prepared(folder: Path) -> Prepared:
+    """Reads what preparing left in a folder; raises UserError where that is gone or damaged."""
     if not is_complete(folder):
-        raise UserError(f"{folder}: no prepared text, or a damaged one\n  fix      prepare the data again")
+        raise UserError(f"{folder}: no prepared data, or damaged ones\n  fix      prepare the data again")
     meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    if "columns" in meta:
+        return PreparedRows.load(folder, meta)
     fields = {name: meta[name] for name in PreparedText.__dataclass_fields__ if name != "folder"}
     return PreparedText(folder=folder, **fields)

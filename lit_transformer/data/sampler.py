@@ -1,8 +1,9 @@
-"""Which blocks make which micro-batch of which rank: a pure function of (seed, epoch, position)."""
+"""Which rows make which micro-batch of which rank: a pure function of (seed, epoch, position)."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,76 +13,99 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import TrainerConfig
 
 PADDING = -1
-"""Start of a row that holds no block."""
+"""A row that holds nothing."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """One micro-batch of one rank."""
 
-    starts: NDArray[np.int64]
-    """First token of each row's block, (rows,); PADDING for a row without one."""
-    window_count: int
-    """Targets in the whole optimizer step: all micro-batches of all ranks."""
+    rows: NDArray[np.int64]
+    """What each row holds, a block's first token or an example's number: (rows,); PADDING for nothing."""
+    window: NDArray[np.int64]
+    """The rows of the whole optimizer step, those of all micro-batches of all ranks."""
     epoch: int = 0
     step: int = 0
     """Optimizer step of the epoch, from 0."""
 
 
+class Order(Protocol):
+    """Which rows make which optimizer step."""
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of an epoch, the same for all."""
+
+    def steps(self, epoch: int) -> Sequence[NDArray[np.int64]]:
+        """The rows of each step, their number a multiple of the parts that a step is divided into."""
+
+
+@dataclass(frozen=True)
+class FixedOrder:
+    """Steps of `batch_size` rows each, the last one filled up with padding."""
+
+    rows: Callable[[int], NDArray[np.int64]]
+    """Epoch -> its rows in order, the same number in each."""
+    num_rows: int
+    batch_size: int
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps that take every row once."""
+        return math.ceil(self.num_rows / self.batch_size)
+
+    def steps(self, epoch: int) -> Sequence[NDArray[np.int64]]:
+        """The rows of each step, (batch_size,)."""
+        flat = np.full(self.num_steps * self.batch_size, PADDING, dtype=np.int64)
+        flat[: self.num_rows] = self.rows(epoch)
+        return list(flat.reshape(self.num_steps, self.batch_size))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sharding:
-    """How a global batch is divided."""
+    """How the rows of an optimizer step are divided."""
 
-    batch_size: int
-    """Rows of one optimizer step, over all ranks and accumulated micro-batches."""
     accumulate: int
     rank: int
     world_size: int
 
-    def __post_init__(self) -> None:
-        parts = self.accumulate * self.world_size
-        if self.batch_size < 1 or self.batch_size % parts:
-            lower, upper = self.batch_size // parts * parts, max(self.batch_size // parts + 1, 1) * parts
+    @property
+    def parts(self) -> int:
+        """Micro-batches of an optimizer step, over all ranks."""
+        return self.accumulate * self.world_size
+
+    def check(self, batch_size: int) -> None:
+        """Raise UserError for a batch that cannot be divided."""
+        parts = self.parts
+        if batch_size < 1 or batch_size % parts:
+            lower, upper = batch_size // parts * parts, max(batch_size // parts + 1, 1) * parts
             nearest = f"{lower} or {upper}" if lower > 0 else str(upper)
             raise UserError(
-                f"data.batch_size: got {self.batch_size}\n"
+                f"data.batch_size: got {batch_size}\n"
                 f"  allowed  a multiple of {parts} = {self.world_size} ranks (trainer.devices x trainer.num_nodes) x "
                 f"{self.accumulate} micro-batches (trainer.accumulate)\n"
                 f"  fix      set data.batch_size to {nearest}"
             )
 
-    @property
-    def micro_rows(self) -> int:
-        """Rows of one micro-batch of one rank."""
-        return self.batch_size // (self.accumulate * self.world_size)
-
-    def num_steps(self, blocks: int) -> int:
-        """Optimizer steps that take every block once."""
-        return math.ceil(blocks / self.batch_size)
-
 
 class PlanSampler(Sampler[Plan]):
-    """Plans of one rank, epoch after epoch without end; a short last batch is filled up with rows of padding.
+    """Plans of one rank, epoch after epoch without end.
 
-    `starts` gives an epoch's blocks in order, `counts` the targets in each; `limit` is the number of micro-batches of
-    an epoch that are taken at most. Step s of an epoch takes `batch_size` blocks; its micro-batch (accumulation index x
-    world_size + rank) takes its slice of them, so the blocks of a step are the same for any number of ranks and
-    micro-batches. `steps_done` gives the optimizer steps of the whole run so far when iteration begins, and with them
-    the epoch and the step that come next: a resumed run needs nothing else.
+    `limit` is the number of micro-batches of an epoch that are taken at most. A step's micro-batch (accumulation index
+    x world_size + rank) takes its slice of the step's rows, so the rows of a step are the same for any number of ranks
+    and micro-batches. `steps_done` gives the optimizer steps of the whole run so far when iteration begins, and with
+    them the epoch and the step that come next: a resumed run needs nothing else.
     """
 
     def __init__(
         self,
-        *,
-        blocks: int,
-        starts: Callable[[int], NDArray[np.int64]],
-        counts: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+        order: Order,
         sharding: Sharding,
+        *,
         limit: int | None = None,
         steps_done: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._blocks, self._starts, self._counts = blocks, starts, counts
-        self._sharding, self._limit, self._steps_done = sharding, limit, steps_done
+        self._order, self._sharding, self._limit, self._steps_done = order, sharding, limit, steps_done
 
     @property
     def steps_per_epoch(self) -> int:
@@ -91,7 +115,7 @@ class PlanSampler(Sampler[Plan]):
     @property
     def micro_batches(self) -> int:
         """Those of an epoch, within the limit."""
-        whole = self._sharding.num_steps(self._blocks) * self._sharding.accumulate
+        whole = self._order.num_steps * self._sharding.accumulate
         return whole if self._limit is None else min(self._limit, whole)
 
     def __iter__(self) -> Iterator[Plan]:
@@ -105,24 +129,14 @@ class PlanSampler(Sampler[Plan]):
 
         A step whose micro-batches the limit cuts gets its missing ones as padding: every step has as many.
         """
-        rows, windows = self._epoch_rows(epoch)
+        shape, steps = self._sharding, self._order.steps(epoch)
         for step in range(first, self.steps_per_epoch):
-            for index, starts in enumerate(rows[step]):
-                beyond = self._limit is not None and step * self._sharding.accumulate + index >= self._limit
-                places = np.full_like(starts, PADDING) if beyond else starts
-                yield Plan(places, int(windows[step]), epoch, step)
-
-    def _epoch_rows(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """This rank's starts (steps, accumulate, micro rows) and the targets of each step (steps,)."""
-        shape = self._sharding
-        steps = shape.num_steps(self._blocks)
-        flat = np.full(steps * shape.batch_size, PADDING, dtype=np.int64)
-        flat[: self._blocks] = self._starts(epoch)
-        rows = flat.reshape(steps, shape.accumulate, shape.world_size, shape.micro_rows)
-        counts = self._counts(rows).sum(axis=(2, 3))  # (steps, accumulate)
-        if self._limit is not None:
-            counts.reshape(-1)[self._limit :] = 0
-        return rows[:, :, shape.rank], counts.sum(axis=1)
+            parts = steps[step].reshape(shape.accumulate, shape.world_size, -1)  # (accumulate, world_size, rows)
+            if self._limit is not None and self._limit < (step + 1) * shape.accumulate:
+                parts = parts.copy()
+                parts[self._limit - step * shape.accumulate :] = PADDING
+            for micro in parts:
+                yield Plan(micro[shape.rank], parts.reshape(-1), epoch, step)
 
 
 class EpochSampler(PlanSampler):

@@ -1,5 +1,6 @@
 """Tokenizers by the `tokenizers` library: trained on the training split, read back, and decoded with."""
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -8,12 +9,22 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import TokenizerConfig
+from lit_transformer.data.special_names import END, PAD, UNKNOWN
+from lit_transformer.data.specials import Specials, find, specials_of
 
-UNKNOWN = "<unk>"
-"""Token of what the vocabulary does not hold (characters, words, wordpiece)."""
-
-END = "<eot>"
-"""Token after each of several documents."""
+__all__ = [
+    "END",
+    "UNKNOWN",
+    "Specials",
+    "decode",
+    "encode",
+    "end_token",
+    "load_tokenizer",
+    "pieces",
+    "specials_of",
+    "train_tokenizer",
+    "with_specials",
+]
 
 PIECE = 1 << 16
 """Characters of text that are tokenized at once, about."""
@@ -23,18 +34,24 @@ KINDS = ("characters", "words", "bpe", "wordpiece", "bytes")
 
 _UNBOUNDED = 1 << 31
 
+_UNSPACED = re.compile("[\u3040-\u9fff]")
+"""Characters of scripts that write no spaces: kana, CJK ideographs."""
 
-def train_tokenizer(config: TokenizerConfig, documents: Sequence[str], *, with_end: bool) -> Tokenizer:
-    """Tokenizer of the configured kind, trained on the documents; `with_end` gives it an end-of-text token.
 
-    Raises UserError where the vocabulary asked for is not the one that the text gives.
+def train_tokenizer(config: TokenizerConfig, documents: Sequence[str], *, specials: Sequence[str]) -> Tokenizer:
+    """Tokenizer of the configured kind, trained on the documents.
+
+    Its special tokens have the first ids: `<pad>` if it is one of them, `<unk>` for what the vocabulary does not hold
+    (characters, words, wordpiece), then the others in order. Raises UserError where the vocabulary asked for is not the
+    one that the text gives.
     """
     if config.kind not in KINDS:
         raise UserError(f"data.tokenizer.kind: got {config.kind!r}\n  allowed  {', '.join(KINDS)}")
     if config.vocab_size is None and config.kind in ("bpe", "wordpiece"):
         raise UserError(f"data.tokenizer.vocab_size: {config.kind} needs a number, got null")
+    padding = [PAD] if PAD in specials else []
     unknown = [UNKNOWN] if config.kind in ("characters", "words", "wordpiece") else []
-    special = [*unknown, END] if with_end else unknown
+    special = list(dict.fromkeys([*padding, *unknown, *specials]))
     if config.kind == "characters":
         tokenizer = _characters(config, documents, special)
     elif config.kind == "bytes":
@@ -59,6 +76,17 @@ def load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
+def with_specials(tokenizer: Tokenizer, names: Sequence[str]) -> Tokenizer:
+    """A tokenizer that also has these special tokens: those it lacks get the next ids, every other token keeps its own.
+
+    What it calls by another name, such as [PAD], it does not lack.
+    """
+    grown = Tokenizer.from_str(tokenizer.to_str())
+    grown.add_special_tokens([name for name in names if find(tokenizer, name) is None])
+    grown.encode_special_tokens = True
+    return grown
+
+
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of a short text, such as a prompt."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
@@ -73,8 +101,7 @@ def decode(tokenizer: Tokenizer, ids: Iterable[int]) -> str:
 
 def end_token(tokenizer: Tokenizer) -> int | None:
     """Id of the end-of-text token, None where the tokenizer has none."""
-    found: int | None = tokenizer.token_to_id(END)
-    return found
+    return specials_of(tokenizer).eot
 
 
 def pieces(text: str, size: int = PIECE) -> Iterator[str]:
@@ -179,8 +206,9 @@ def _normalizer(config: TokenizerConfig) -> normalizers.Normalizer | None:
 
 def _warn_without_spaces(documents: Sequence[str]) -> None:
     """A word tokenizer makes one token of a sentence in a script that writes no spaces."""
-    sample = documents[0][:10000]
-    if sum("\u3040" <= character <= "\u9fff" for character in sample) > 0.1 * len(sample):
+    sample = [text[:10000] for text in documents[:1000]]  # sources and targets stand in turn
+    unspaced = [text for text in sample if len(_UNSPACED.findall(text)) > 0.1 * len(text)]
+    if len(unspaced) > 0.1 * len(sample):
         warnings.warn(
             "data.tokenizer.kind=words takes a whole Chinese or Japanese sentence for a word; use bpe or characters",
             stacklevel=2,

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from lit_transformer.inference.load import load_task, open_run, run_config
+from lit_transformer.inference.load import load_weights, open_run, run_config
 from lit_transformer.records.atomic import read_json
 from lit_transformer.training.registry import build_parts, open_prepared
 
@@ -18,11 +18,12 @@ Split = Literal["test", "val"]
 def evaluate(path: Path, split: Split) -> dict[str, float]:
     """Metrics of the best checkpoint over the whole split, by full name; raises UserError."""
     run = open_run(path)
-    task = load_task(path)
     config = run_config(run)
-    data = build_parts(config, open_prepared(config, read_json(run.prepared_file))).data
-    loader = data.test_dataloader() if split == "test" else data.val_dataloader()
+    parts = build_parts(config, open_prepared(config, read_json(run.prepared_file)))
+    task = load_weights(parts.task, run)
+    loaders = parts.data.test_dataloader() if split == "test" else parts.data.val_dataloader()
     shown = Console(stderr=True)
-    for batch in track(loader, f"{split} split", console=shown, transient=True, disable=not shown.is_terminal):
-        task.evaluation.add(task.evaluation_sums(batch))
+    for probe, loader in enumerate(loaders if isinstance(loaders, list) else [loaders]):
+        for batch in track(loader, f"{split} split", console=shown, transient=True, disable=not shown.is_terminal):
+            task.evaluate(batch, split, probe=probe > 0)
     return {f"{split}/{name}": value for name, value in task.metrics(task.evaluation.take(), split).items()}

@@ -9,12 +9,11 @@ import torch
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import load_layers
 from lit_transformer.config.schema import ExperimentConfig
-from lit_transformer.records.atomic import read_json
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.checkpoints import read_checkpoint
-from lit_transformer.training.registry import build_task
+from lit_transformer.training.registry import TASKS
 from lit_transformer.training.resume import frozen_layer, tell
 
 
@@ -49,16 +48,22 @@ def run_config(run: RunFolder) -> ExperimentConfig:
 
 
 def load_task(path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Task:
-    """The trained task of a run's folder, in evaluation mode; a language model takes ids (batch, time), gives logits.
+    """The trained task of a run's folder, in evaluation mode; called with ids it gives logits at every position.
 
-    Raises UserError where the folder is no run, or its checkpoint is missing or damaged.
+    ids (batch, time) -> (batch, time, vocab_size); an encoder-decoder takes source ids and, unshifted, decoder ids; a
+    classifier gives (batch, classes). Raises UserError where the folder is no run, or its checkpoint is missing or
+    damaged.
     """
     run = open_run(path)
-    checkpoint = best_checkpoint(run)
     config = run_config(run)
-    task = build_task(config, read_json(run.prepared_file))
+    return load_weights(TASKS[config.task](config), run).to(device)
+
+
+def load_weights(task: Task, run: RunFolder) -> Task:
+    """The task with the weights of a run's best checkpoint, in evaluation mode; raises UserError."""
+    checkpoint = best_checkpoint(run)
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
-        raise UserError(f"The checkpoint of {path} does not fit its config.yaml: {error}") from None
-    return task.to(device).eval()
+        raise UserError(f"The checkpoint of {run.path} does not fit its config.yaml: {error}") from None
+    return task.eval()

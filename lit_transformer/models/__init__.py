@@ -2,19 +2,31 @@
 
 from collections.abc import Callable
 
-from torch import nn
-
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import GPTConfig, ModelConfig
+from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, GLMConfig, GPTConfig, ModelConfig, T5Config
+from lit_transformer.models.base import TextNetwork
+from lit_transformer.models.bert import Bert
+from lit_transformer.models.encoder_decoder import EncoderDecoder
+from lit_transformer.models.glm import GLM
 from lit_transformer.models.gpt import GPT
+from lit_transformer.models.t5 import T5
 
-MODELS: dict[type[ModelConfig], Callable[..., nn.Module]] = {GPTConfig: GPT}
+MODELS: dict[type[ModelConfig], Callable[..., TextNetwork]] = {
+    GPTConfig: GPT,
+    BertConfig: Bert,
+    GLMConfig: GLM,
+    EncoderDecoderConfig: EncoderDecoder,
+    T5Config: T5,
+}
 """Class of a network's settings -> the network."""
 
 
-def build_model(config: ModelConfig) -> nn.Module:
-    """The network that the settings describe, with fresh weights from torch's global generator."""
+def build_model(config: ModelConfig, **parts: bool) -> TextNetwork:
+    """The network that the settings describe, with fresh weights from torch's global generator.
+
+    parts: what the network itself can be asked for besides, such as BERT's `next_sentence` head.
+    """
     if type(config) not in MODELS:
         kinds = ", ".join(sorted(known.kind for known in MODELS))
         raise UserError(f"model.kind: got {config.kind} ({type(config).__name__}); allowed: {kinds}")
-    return MODELS[type(config)](config)
+    return MODELS[type(config)](config, **parts)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lit_transformer.config.schema import ModelConfig, TextModelConfig
-from lit_transformer.models import build_model
+from lit_transformer.config.models import ModelConfig
+from lit_transformer.config.schema import ExperimentConfig, ObjectiveConfig
+from lit_transformer.models.for_task import network_for
 
 
 @dataclass(frozen=True)
@@ -21,37 +22,41 @@ class TrainingCost:
     """FLOPs of matrix products, forward and backward; a multiplication and an addition count as two."""
     activation_bytes: int
     """Float32 bytes that one sequence keeps for the backward pass."""
+    sequence_tokens: int
+    """Tokens of that sequence, on both sides of an encoder-decoder."""
 
 
-def flops_per_token(config: ModelConfig) -> int:
+def flops_per_token(config: ExperimentConfig) -> int:
     """FLOPs of one training step per token, forward and backward; `vocab_size` must be set."""
-    return training_cost(config).flops_per_token
+    return experiment_cost(config).flops_per_token
+
+
+def experiment_cost(config: ExperimentConfig) -> TrainingCost:
+    """The cost of the network that an experiment trains, heads included."""
+    return training_cost(config.model, config.task, config.objective)
 
 
 @cache
-def training_cost(config: ModelConfig) -> TrainingCost:
+def training_cost(
+    model_config: ModelConfig, task: str = "language_model", objective: ObjectiveConfig | None = None
+) -> TrainingCost:
     """Parameters, FLOPs and activation memory of training on one full sequence; one build a configuration.
 
     Attention counts all pairs of positions, causal or not, as is usual. Raises UserError where `vocab_size` is null.
     """
     with torch.device("meta"):
-        model = build_model(config)
+        model = network_for(model_config, task, objective or ObjectiveConfig())
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        tokens = sequence_length(config)
-        ids = torch.zeros(1, tokens, dtype=torch.long)  # (batch, time)
+        batch = model.dummy_batch()
+        targets = batch.pop("targets")
+        tokens = sum(batch[name].numel() for name in ("inputs", "decoder_inputs") if name in batch)
     kept = _Kept(model)
     with FlopCounterMode(display=False) as counter:
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
-            logits = model(ids)  # (batch, time, vocab_size)
-            loss = nn.functional.cross_entropy(logits.flatten(0, -2), ids.flatten())
+            logits = model.logits(model.target_hidden(**batch))  # (1, targets, vocab_size)
+            loss = nn.functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
         loss.backward()
-    return TrainingCost(parameters, counter.get_total_flops() // tokens, kept.bytes)
-
-
-def sequence_length(config: ModelConfig) -> int:
-    """Tokens of one training sequence."""
-    assert isinstance(config, TextModelConfig)
-    return config.context_length
+    return TrainingCost(parameters, counter.get_total_flops() // tokens, kept.bytes, tokens)
 
 
 class _Kept:

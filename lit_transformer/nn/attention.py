@@ -1,5 +1,7 @@
 """Multi-head attention: self and cross, with any number of key and value heads."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,9 @@ from lit_transformer.nn.positions import Rotary, rotate
 
 SHORT = 512
 """Keys up to which training on a CPU keeps the probabilities instead of computing them twice."""
+
+Recorder = Callable[[Tensor, Tensor, Tensor | None, bool, Tensor | None], None]
+"""Is told what a layer attends with: queries, keys, mask, causal, position bias."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -40,6 +45,7 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"num_heads {num_heads} does not divide d_model {d_model}")
         self.head_dim = head_dim or d_model // num_heads
         self.scale, self.dropout = scale, dropout
+        self.recorder: Recorder | None = None  # set by record_attention
         self.query_width, self.kv_width = num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         # Queries, keys and values in one matrix: one large product is faster than three.
         self.input = nn.Linear(d_model, self.query_width + 2 * self.kv_width, bias=bias)
@@ -60,8 +66,12 @@ class MultiHeadAttention(nn.Module):
 
         mask: boolean, True = may attend; position_bias: added to the scaled scores; both broadcast to
         (batch, heads, queries, keys). With a cache, self-attention also sees the keys in it, and cross-attention
-        projects its context once and then takes it from there.
+        projects its context once and then takes it from there. A context of fewer rows is shared: row i of it by the
+        i-th of as many equal parts of x (the hypotheses of a beam), and mask is then the same for all queries.
         """
+        shape = x.shape
+        if context is not None and context.shape[0] < shape[0]:
+            x = x.unflatten(0, (context.shape[0], -1)).flatten(1, 2)  # (contexts, rows of each * queries, d_model)
         if context is None:
             queries, keys, values = self._project(x)
         else:
@@ -70,8 +80,10 @@ class MultiHeadAttention(nn.Module):
             queries, keys = rotate(queries, rotary), rotate(keys, rotary)
         if cache is not None and context is None:
             keys, values = cache.append(keys, values)
+        if self.recorder is not None:
+            self.recorder(queries, keys, mask, causal, position_bias)
         attended = self._attend(queries, keys, values, mask, causal, position_bias)
-        return self.output(attended.transpose(1, 2).flatten(2))  # (batch, queries, d_model)
+        return self.output(attended.transpose(1, 2).flatten(2)).view(shape)  # (batch, queries, d_model)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, time, head_dim)
@@ -96,16 +108,18 @@ class MultiHeadAttention(nn.Module):
     ) -> Tensor:
         num_queries, num_keys = queries.shape[2], keys.shape[2]
         causal = causal and num_queries > 1  # one query stands at the last key and sees all
-        # is_causal counts from the first key and takes no mask beside it.
-        fused_causal = causal and num_queries == num_keys and mask is None and bias is None
-        if causal and not fused_causal:
-            mask = combine(mask, causal_mask(num_queries, num_keys, device=queries.device))
-        if bias is not None:
-            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
         dropout = self.dropout if self.training else 0.0
         short = self.training and num_keys <= SHORT and queries.dtype == torch.float32
-        if queries.device.type == "cpu" and bias is None and (dropout or short):
-            return self._attend_on_cpu(queries, keys, values, mask, fused_causal, dropout)
+        ours = queries.device.type == "cpu" and (dropout > 0 or short)
+        # is_causal counts from the first key, and in the fused kernels it takes no mask beside it.
+        fused_causal = causal and num_queries == num_keys and (ours or (mask is None and bias is None))
+        if causal and not fused_causal:
+            mask = combine(mask, causal_mask(num_queries, num_keys, device=queries.device))
+        if ours:
+            return self._attend_on_cpu(queries, keys, values, mask, bias, fused_causal, dropout)
+        if bias is not None:
+            bias = bias.to(queries.dtype)
+            mask = bias if mask is None else bias.masked_fill(~mask, -torch.inf)
         return F.scaled_dot_product_attention(
             queries,
             keys,
@@ -118,14 +132,19 @@ class MultiHeadAttention(nn.Module):
         )  # (batch, heads, queries, head_dim)
 
     def _attend_on_cpu(
-        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, dropout: float
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None,
+        bias: Tensor | None,
+        causal: bool,
+        dropout: float,
     ) -> Tensor:
-        batch, heads, num_queries, num_keys = *queries.shape[:3], keys.shape[2]
-        if self.num_kv_heads != heads:
-            keys, values = (x.repeat_interleave(heads // self.num_kv_heads, dim=1) for x in (keys, values))
-        if mask is not None:
-            mask = mask.expand(batch, heads, num_queries, num_keys).flatten(0, 1)  # (batch * heads, queries, keys)
-        queries, keys, values = (x.flatten(0, 1) for x in (queries, keys, values))  # (batch * heads, time, head_dim)
+        if self.num_kv_heads != self.num_heads:
+            group = self.num_heads // self.num_kv_heads
+            keys, values = (x.repeat_interleave(group, dim=1) for x in (keys, values))  # (batch, heads, keys, head_dim)
+        mask, bias = (x if x is None else x[(None,) * (4 - x.ndim)] for x in (mask, bias))  # each with 4 axes
         scale = self.scale if self.scale is not None else self.head_dim**-0.5
-        attended, *_ = dropout_attention(queries, keys, values, mask, causal, scale, dropout)
-        return attended.unflatten(0, (batch, heads))  # (batch, heads, queries, head_dim)
+        attended, *_ = dropout_attention(queries, keys, values, mask, bias, causal, scale, dropout)
+        return attended  # (batch, heads, queries, head_dim)

@@ -1,5 +1,7 @@
 """Encoder and decoder blocks: attention and feed-forward, each with a residual connection and a norm."""
 
+from functools import partial
+
 from torch import Tensor
 
 from lit_transformer.nn.attention import MultiHeadAttention
@@ -15,6 +17,7 @@ class EncoderBlock(Recomputable):
     """Self-attention, then feed-forward; with causal attention it is the block of a decoder-only network.
 
     Pre-norm normalises what enters a sublayer (Xiong et al. 2020), post-norm the sum after it (Vaswani et al. 2017).
+    head_dim and scale are those of MultiHeadAttention; inner_dropout acts inside the feed-forward layer.
     """
 
     def __init__(
@@ -23,8 +26,11 @@ class EncoderBlock(Recomputable):
         d_model: int,
         num_heads: int,
         num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        scale: float | None = None,
         d_ff: int | None = None,
         dropout: float = 0.0,
+        inner_dropout: float = 0.0,
         activation: ActivationName = "gelu",
         norm: NormName = "layer_norm",
         pre_norm: bool = True,
@@ -35,10 +41,18 @@ class EncoderBlock(Recomputable):
         self.pre_norm = pre_norm
         self.attention_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
         self.attention = MultiHeadAttention(
-            d_model=d_model, num_heads=num_heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias
+            d_model=d_model,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            head_dim=head_dim,
+            scale=scale,
+            dropout=dropout,
+            bias=bias,
         )
         self.feed_forward_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
-        self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
+        self.feed_forward = FeedForward(
+            d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias, dropout=inner_dropout
+        )
         self.dropout = Dropout(dropout)
 
     def compute(  # type: ignore[override]  # its options by name
@@ -64,7 +78,10 @@ class EncoderBlock(Recomputable):
 
 
 class DecoderBlock(Recomputable):
-    """Causal self-attention, attention over an encoder's output, then feed-forward (Vaswani et al. 2017, 3.1)."""
+    """Causal self-attention, attention over an encoder's output, then feed-forward (Vaswani et al. 2017, 3.1).
+
+    The options are those of EncoderBlock.
+    """
 
     def __init__(
         self,
@@ -72,8 +89,11 @@ class DecoderBlock(Recomputable):
         d_model: int,
         num_heads: int,
         num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        scale: float | None = None,
         d_ff: int | None = None,
         dropout: float = 0.0,
+        inner_dropout: float = 0.0,
         activation: ActivationName = "gelu",
         norm: NormName = "layer_norm",
         pre_norm: bool = True,
@@ -82,13 +102,24 @@ class DecoderBlock(Recomputable):
     ) -> None:
         super().__init__()
         self.pre_norm = pre_norm
-        heads = {"d_model": d_model, "num_heads": num_heads}
+        build_attention = partial(
+            MultiHeadAttention,
+            d_model=d_model,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads,
+            head_dim=head_dim,
+            scale=scale,
+            dropout=dropout,
+            bias=bias,
+        )
         self.attention_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
-        self.attention = MultiHeadAttention(**heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias)
+        self.attention = build_attention()
         self.cross_attention_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
-        self.cross_attention = MultiHeadAttention(**heads, num_kv_heads=num_kv_heads, dropout=dropout, bias=bias)
+        self.cross_attention = build_attention()
         self.feed_forward_norm = build_norm(norm, d_model, bias=bias, eps=norm_eps)
-        self.feed_forward = FeedForward(d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias)
+        self.feed_forward = FeedForward(
+            d_model=d_model, d_ff=d_ff or 4 * d_model, activation=activation, bias=bias, dropout=inner_dropout
+        )
         self.dropout = Dropout(dropout)
 
     def compute(  # type: ignore[override]  # its options by name

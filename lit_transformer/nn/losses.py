@@ -28,50 +28,74 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, *, label_smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    *,
+    bias: Tensor | None = None,
+    target_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """`cross_entropy(hidden @ weight.T, targets)` without ever holding all logits: the loss to train with.
+    """`cross_entropy(hidden @ weight.T + bias, targets)` without ever holding all logits: the loss to train with.
 
-    hidden (..., d_model), weight (classes, d_model), targets (...). A few rows at a time go through logits, loss and
-    gradient, so that they stay in the cache. Differentiable once, in hidden and weight.
+    hidden (..., d_model), weight (classes, d_model), bias (classes), targets (...); target_weights (...), constants,
+    multiply each target's loss and do not change the count. A few rows at a time go through logits, loss and gradient,
+    so that they stay in the cache. Differentiable once, in hidden, weight and bias.
     """
     rows = hidden.flatten(0, -2)  # (targets, d_model)
     if torch.is_autocast_enabled(rows.device.type):
         rows = rows.to(torch.get_autocast_dtype(rows.device.type))
-    needs_grad = torch.is_grad_enabled() and (rows.requires_grad or weight.requires_grad)
-    loss, *_ = _chunked(rows, weight, targets.flatten(), label_smoothing, needs_grad)
+    factors = (targets != IGNORED).flatten()  # (targets,)
+    if target_weights is not None:
+        factors = factors * target_weights.detach().flatten()
+    learned = (rows, weight) if bias is None else (rows, weight, bias)
+    needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
+    loss, *_ = _chunked(rows, weight, bias, targets.flatten(), factors, label_smoothing, needs_grad)
     return loss, (targets != IGNORED).sum()
 
 
 @torch.library.custom_op("lit_transformer::linear_cross_entropy", mutates_args=())
 def _chunked(
-    hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Summed loss and its gradients with respect to hidden and weight, which are empty unless needed.
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    factors: Tensor,
+    label_smoothing: float,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Summed loss and its gradients with respect to hidden, weight and bias, which are empty unless needed.
 
-    The gradient is linear in that of the sum, so it is computed for 1 at once, and the backward pass scales it.
+    Each target's loss counts by its factor, which is 0 where there is none. The gradient is linear in that of the sum,
+    so it is computed for 1 at once, and the backward pass scales it.
     """
     precise = _at_least_float32(hidden.dtype)
     with torch.autocast(hidden.device.type, enabled=False):
-        matrix = weight.to(hidden.dtype)
+        matrix, offset = weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype)
         total = torch.zeros((), dtype=precise, device=hidden.device)
         hidden_grad = hidden.new_empty(len(hidden) if needs_grad else 0, hidden.shape[1])
         weight_grad = weight.new_zeros(len(weight) if needs_grad else 0, weight.shape[1], dtype=precise)
+        bias_grad = weight.new_zeros(len(weight) if needs_grad and bias is not None else 0, dtype=precise)
         size = max(1, CHUNK_BYTES.get(hidden.device.type, 2**28) // (4 * len(weight)))
         for start in range(0, len(hidden), size):
             part = slice(start, start + size)
-            loss, gradient = _loss_and_gradient(hidden[part] @ matrix.T, targets[part], label_smoothing, needs_grad)
-            total += loss
+            logits = F.linear(hidden[part], matrix, offset)  # (size, classes)
+            losses, gradient = _loss_and_gradient(logits, targets[part], label_smoothing, needs_grad)
+            factor = factors[part, None]  # (size, 1)
+            total += (losses.where(factor != 0, 0.0) * factor).sum()
             if gradient is None:
                 continue
-            # Ignored targets are left out here, where rows are d_model wide, and not `classes` wide as in the gradient.
-            kept = (targets[part] != IGNORED)[:, None]  # (size, 1)
-            torch.mm(gradient, matrix, out=hidden_grad[part]).mul_(kept)
+            # Factors come in here, where rows are d_model wide, and not `classes` wide as in the gradient.
+            torch.mm(gradient, matrix, out=hidden_grad[part]).mul_(factor)
+            weighted = hidden[part] * factor.to(hidden.dtype)  # (size, d_model)
             if hidden.dtype == precise:
-                weight_grad.addmm_(gradient.T, hidden[part] * kept)
+                weight_grad.addmm_(gradient.T, weighted)
             else:
-                weight_grad += gradient.T @ (hidden[part] * kept)
-    return total, hidden_grad, weight_grad.to(weight.dtype)
+                weight_grad += gradient.T @ weighted
+            if offset is not None:
+                bias_grad += gradient.T @ factor[:, 0].to(gradient.dtype)  # (classes,)
+    bias_grad = bias_grad.to(weight.dtype if bias is None else bias.dtype)
+    return total, hidden_grad, weight_grad.to(weight.dtype), bias_grad
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
@@ -81,42 +105,49 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
 def _loss_and_gradient(
     logits: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Summed loss of logits (rows, classes), and its gradient in their shape and type, as if no target were ignored."""
-    kept = (targets != IGNORED)[:, None]  # (rows, 1)
+    """Losses (rows, 1) of logits (rows, classes), and their gradients, of any kind where a target is ignored."""
     labels = targets[:, None].clamp(min=0)  # (rows, 1)
     scores = logits.to(_at_least_float32(logits.dtype))
     gradient = scores.softmax(dim=-1)  # (rows, classes)
     # log(sum(exp(scores))) from the largest score and its probability, which spares a second pass of exponentials.
     normaliser = scores.amax(dim=-1, keepdim=True) - gradient.amax(dim=-1, keepdim=True).log()  # (rows, 1)
-    loss = normaliser - (1 - label_smoothing) * scores.gather(1, labels)  # (rows, 1)
+    losses = normaliser - (1 - label_smoothing) * scores.gather(1, labels)  # (rows, 1)
     if label_smoothing:
-        loss = loss - label_smoothing * scores.mean(dim=-1, keepdim=True)
-    total = loss.where(kept, 0.0).sum()
+        losses = losses - label_smoothing * scores.mean(dim=-1, keepdim=True)
     if not needs_grad:
-        return total, None
+        return losses, None
     if label_smoothing:
         gradient -= label_smoothing / logits.shape[1]
     gradient.scatter_add_(1, labels, gradient.new_full(labels.shape, label_smoothing - 1))
-    return total, gradient.to(logits.dtype)
+    return losses, gradient.to(logits.dtype)
 
 
 @_chunked.register_fake
 def _(
-    hidden: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, needs_grad: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    factors: Tensor,
+    label_smoothing: float,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     total = hidden.new_empty((), dtype=_at_least_float32(hidden.dtype))
     rows, classes = (len(hidden), len(weight)) if needs_grad else (0, 0)
-    return total, hidden.new_empty(rows, hidden.shape[1]), weight.new_empty(classes, weight.shape[1])
+    bias_grad = weight.new_empty(0) if bias is None else bias.new_empty(classes)
+    return total, hidden.new_empty(rows, hidden.shape[1]), weight.new_empty(classes, weight.shape[1]), bias_grad
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    ctx.save_for_backward(output[1], output[2])
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.has_bias = inputs[2] is not None
+    ctx.save_for_backward(*output[1:])
     ctx.set_materialize_grads(False)  # else zeros as large as the weight would be made for its gradient's gradient
 
 
 def _backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    hidden_grad, weight_grad = ctx.saved_tensors
-    return hidden_grad * gradient, weight_grad * gradient, None, None, None
+    hidden_grad, weight_grad, bias_grad = ctx.saved_tensors
+    for_bias = bias_grad * gradient if ctx.has_bias else None
+    return hidden_grad * gradient, weight_grad * gradient, for_bias, None, None, None, None
 
 
 _chunked.register_autograd(_backward, setup_context=_save)

@@ -9,6 +9,12 @@ def causal_mask(queries: int, keys: int, *, device: torch.device | None = None) 
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
+def prefix_mask(prefix_length: Tensor, time: int) -> Tensor:
+    """Everybody sees the row's prefix, and nobody else a later place: prefix_length (batch) -> (batch, 1, time, time)."""
+    inside = torch.arange(time, device=prefix_length.device) < prefix_length[:, None]  # (batch, time)
+    return (inside[:, None] | causal_mask(time, time, device=prefix_length.device))[:, None]
+
+
 def padding_mask(ids: Tensor, pad_id: int) -> Tensor:
     """Nobody sees padding: ids (batch, keys) -> (batch, 1, 1, keys)."""
     return (ids != pad_id)[:, None, None, :]

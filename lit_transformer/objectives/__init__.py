@@ -1,10 +1,9 @@
-"""Pure functions from token ids to what a network sees and what it must predict."""
+"""Pure functions from token ids to what a network sees and what it must predict, one row at a time, and back."""
 
 from collections.abc import Callable
 
-from torch import Tensor
+from lit_transformer.objectives.causal_lm import CausalLM, causal_lm
+from lit_transformer.objectives.ids import Ids
 
-from lit_transformer.objectives.causal_lm import CausalLMBatch, causal_lm
-
-LM_OBJECTIVES: dict[str, Callable[[Tensor], CausalLMBatch]] = {"causal_lm": causal_lm}
-"""`objective.name` -> ids (batch, time + 1) to inputs and targets, for tasks that predict tokens of plain text."""
+LM_OBJECTIVES: dict[str, Callable[[Ids], CausalLM]] = {"causal_lm": causal_lm}
+"""`objective.name` -> ids (..., time + 1) to inputs and targets (..., time), where nothing is drawn."""

@@ -2,22 +2,23 @@
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from lit_transformer.objectives.ids import Ids
 
 
-class CausalLMBatch(NamedTuple):
-    """What the network sees and what it must predict, both (batch, time)."""
+class CausalLM(NamedTuple):
+    """What the network sees and what it must predict, both (..., time)."""
 
-    inputs: Tensor
-    targets: Tensor
-
-
-def causal_lm(ids: Tensor) -> CausalLMBatch:
-    """Ids (batch, time + 1) -> all but the last, and all but the first; a target of -100 stays one to be ignored."""
-    return CausalLMBatch(inputs=ids[:, :-1], targets=ids[:, 1:])
+    inputs: Ids
+    targets: Ids
 
 
-def invert_causal_lm(batch: CausalLMBatch) -> Tensor:
-    """The ids (batch, time + 1) that `causal_lm` was given."""
-    return torch.cat((batch.inputs[:, :1], batch.targets), dim=1)
+def causal_lm(ids: Ids) -> CausalLM:
+    """Ids (..., time + 1) -> all but the last, and all but the first; a target of -100 stays one to be ignored."""
+    return CausalLM(inputs=ids[..., :-1], targets=ids[..., 1:])
+
+
+def invert_causal_lm(example: CausalLM) -> Ids:
+    """The ids (..., time + 1) that `causal_lm` was given."""
+    return np.concatenate((example.inputs[..., :1], example.targets), axis=-1)

@@ -64,7 +64,13 @@ def sweep_dry_run(
     slots = divide(cells, workers)
     plan = make_plan(file, cells, slots, seeds)
     request = [
-        {"cell": cell.name, "config": cell.config, "tokens": cell.prepared.get("tokens", {})} for cell in plan.valid()
+        {
+            "cell": cell.name,
+            "config": cell.config,
+            "tokens": cell.prepared.get("tokens", {}),
+            "rows": cell.prepared.get("rows"),
+        }
+        for cell in plan.valid()
     ]
     rate = finished_rate(sweep_folder(file, output, name))
     answer = ask(SIZE, {"cells": request, "rate": rate, "threads": slots.threads})

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from lit_transformer.config.schema import MODEL_CONFIGS
-from lit_transformer.models.flops import TrainingCost, sequence_length, training_cost
+from lit_transformer.config.schema import MODEL_CONFIGS, ObjectiveConfig
+from lit_transformer.models.flops import TrainingCost, training_cost
 from lit_transformer.records.atomic import write_json
 
 EFFICIENCY = {"cpu": 0.5, "cuda": 0.35, "mps": 0.3}
@@ -53,16 +53,22 @@ def main(request: str, answer: str) -> int:
     rate, measured = asked["rate"], True
     if rate is None:
         rate, measured = peak_flops(kind, str(first["precision"])) * EFFICIENCY.get(kind, 0.3), False
-    cells = {item["cell"]: size(item["config"], item["tokens"], float(rate)) for item in asked["cells"]}
+    cells = {
+        item["cell"]: size(item["config"], item["tokens"], float(rate), rows=item.get("rows"))
+        for item in asked["cells"]
+    }
     write_json(Path(answer), {"cells": cells, "flops_per_second": rate, "measured": measured})
     return 0
 
 
-def size(config: Mapping[str, Any], tokens: Mapping[str, int], rate: float) -> dict[str, object]:
-    """One cell's numbers; `tokens` counts the tokens of each split, `rate` is FLOP/s of one rank."""
+def size(
+    config: Mapping[str, Any], tokens: Mapping[str, int], rate: float, *, rows: Mapping[str, int] | None = None
+) -> dict[str, object]:
+    """One cell's numbers; `tokens` and, where data are rows, `rows` count those of each split, `rate` is FLOP/s."""
     model = MODEL_CONFIGS[config["model"]["kind"]](**config["model"])
-    cost = training_cost(model)
-    run = _run(config, tokens, sequence_length(model))
+    cost = training_cost(model, config["task"], ObjectiveConfig(**config["objective"]))
+    length = tokens.get("train", 0) // max(rows["train"], 1) if rows else int(config["model"]["context_length"])
+    run = _run(config, tokens, max(length, 1))
     return {
         "parameters": cost.parameters,
         "flops_per_token": cost.flops_per_token,
@@ -86,7 +92,10 @@ def peak_flops(kind: str, precision: str) -> float:
 
 
 def _run(config: Mapping[str, Any], tokens: Mapping[str, int], length: int) -> Run:
-    trainer, batch = config["trainer"], int(config["data"]["batch_size"])
+    trainer = config["trainer"]
+    batch = int(config["data"]["batch_size"])
+    if config["data"].get("max_tokens"):
+        batch = max(1, int(config["data"]["max_tokens"]) // length)
     epoch = max(1, tokens.get("train", 0) // length // batch)
     limit = trainer["limit_train_batches"]
     if limit is not None:
@@ -109,7 +118,7 @@ def _memory(cost: TrainingCost, config: Mapping[str, Any], run: Run) -> int:
     state = STATE_BYTES[config["optimizer"]["name"]] * cost.parameters
     share = 1.0 if trainer["precision"] == "32" else 0.6
     logits = (
-        4 * run.rows * (run.tokens_per_step // int(config["data"]["batch_size"])) * (config["model"]["vocab_size"] or 0)
+        4 * run.tokens_per_step // (run.devices * int(trainer["accumulate"])) * (config["model"]["vocab_size"] or 0)
     )
     rank = LIBRARY_BYTES.get(trainer["accelerator"], 0) + state + int(share * cost.activation_bytes * run.rows) + logits
     return rank * int(trainer["devices"])

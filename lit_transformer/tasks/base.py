@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -10,11 +11,12 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.config.show import to_plain
-from lit_transformer.models import build_model
+from lit_transformer.models.for_task import build_network
 from lit_transformer.nn.recompute import recompute_blocks
 from lit_transformer.optim import build_optimizer, build_schedule
+from lit_transformer.tasks.facts import Facts
 from lit_transformer.tasks.sums import Sums
 
 Batch = dict[str, Tensor]
@@ -29,11 +31,15 @@ class Task(LightningModule):
     monitor = "val/loss"
     """The metric that chooses the best checkpoint and stops early; lower is better."""
 
-    def __init__(self, config: ExperimentConfig, *, total_steps: int = 1) -> None:
+    def __init__(self, config: ExperimentConfig, *, facts: Facts | None = None, total_steps: int = 1) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.facts = config, facts or Facts()
         self.total_steps = total_steps
-        self.network = build_model(config.model)
+        self.network = build_network(config)
+        if isinstance(config.model, TextModelConfig) and config.model.frozen_layers:
+            from lit_transformer.models.frozen import freeze
+
+            freeze(self.network, config.model.frozen_layers)
         if config.trainer.activation_checkpointing:
             recompute_blocks(self.network)
         self.train_sums = Sums()
@@ -49,6 +55,10 @@ class Task(LightningModule):
         """Whether to take a step with this norm of the gradient and this rank's loss; the training's guard."""
         self._training_sums: Callable[[Batch], dict[str, Tensor]] = self.training_sums
 
+    def forward(self, *inputs: Tensor, **how: Any) -> Tensor:
+        """The network's logits, at every position."""
+        return self.network(*inputs, **how)
+
     @property
     def plain_config(self) -> dict[str, object]:
         """The configuration as nested plain values."""
@@ -59,8 +69,8 @@ class Task(LightningModule):
         """Scalar sums of a training batch; `loss` is the one to minimise, `count` its number of targets."""
 
     @abstractmethod
-    def evaluation_sums(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalar sums of a validation or test batch."""
+    def evaluation_sums(self, batch: Batch, split: str) -> dict[str, Tensor]:
+        """Scalar sums of a batch of the split `val` or `test`."""
 
     @abstractmethod
     def metrics(self, sums: dict[str, float], split: str) -> dict[str, float]:
@@ -77,16 +87,21 @@ class Task(LightningModule):
         DDP averages gradients over ranks and Lightning over micro-batches; the factor undoes both, and one division
         by the whole window's count stands in their place (token-weighted losses are wrong otherwise).
         """
-        sums = self._training_sums({name: batch[name] for name in batch if name != "window_count"})
+        sums = self._training_sums(inputs_of(batch))
         self._window.add(sums)
         parts = self.trainer.world_size * self.config.trainer.accumulate
         return sums["loss"] * (parts / batch["window_count"])
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.evaluation.add(self.evaluation_sums(batch))
+    def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
+        self.evaluate(batch, "val", probe=dataloader_idx > 0)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        self.evaluation.add(self.evaluation_sums(batch))
+        self.evaluate(batch, "test")
+
+    def evaluate(self, batch: Batch, split: str, *, probe: bool = False) -> None:
+        """Add a batch of a split to what is measured; those of the cloze probe under names of their own."""
+        sums = self.evaluation_sums(inputs_of(batch), split)
+        self.evaluation.add({f"cloze_{name}": value for name, value in sums.items()} if probe else sums)
 
     def on_validation_epoch_end(self) -> None:
         self._measure("val")
@@ -134,3 +149,8 @@ class Task(LightningModule):
         self.measured = {f"{split}/{name}": value for name, value in metrics.items()}
         # Already summed over ranks: Lightning (early stopping) reads the same number on each.
         self.log_dict(self.measured, rank_zero_only=False, sync_dist=False)
+
+
+def inputs_of(batch: Batch) -> Batch:
+    """A batch as the network takes it."""
+    return {name: value for name, value in batch.items() if name != "window_count"}

@@ -1,6 +1,7 @@
 """One rank's training, put together from a frozen run: data, task, trainer, and what happens at a step's end."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
-from lit_transformer.data.prepared import PreparedText
+from lit_transformer.data.prepared import Prepared
 from lit_transformer.models.flops import flops_per_token
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder
@@ -49,7 +50,7 @@ class Assembled:
 def assemble(
     run: RunFolder,
     config: ExperimentConfig,
-    prepared: PreparedText,
+    prepared: Prepared,
     folder: CheckpointFolder,
     found: Found | None,
     identity: dict[str, object],
@@ -61,6 +62,12 @@ def assemble(
     """Build what rank `rank` trains; `found` is where it goes on, `identity` what its checkpoints say of it."""
     seed_all(config.seed)  # initial weights: the same on every rank
     parts = build_parts(config, prepared, rank=rank, world_size=world_size(config))
+    if config.model.init_from is not None and found is None:
+        from lit_transformer.interop import initialise
+
+        report = initialise(parts.task.network, config.model.init_from)
+        if rank == 0:
+            print(report, file=sys.stderr)
     seed_all(config.seed + 1_000_003 * (rank + 1))  # dropout: another on every rank
     log, checkpoints = _log(run, config, parts), Checkpoints(run, config.trainer, identity)
     averaging = Averaging(parts.task.network, config.trainer.ema_decay)
@@ -95,7 +102,7 @@ def _log(run: RunFolder, config: ExperimentConfig, parts: Parts) -> RunLog:
         run,
         log_every=config.tracking.log_every,
         tokens_per_step=parts.tokens_per_step,
-        flops_per_token=lambda: flops_per_token(config.model),
+        flops_per_token=lambda: flops_per_token(config),
         peak_flops=peak,
     )
 

@@ -1,6 +1,6 @@
-"""An exponential moving average of the weights."""
+"""Averages of the weights: an exponential one along the run, and the mean of its newest checkpoints at its end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -59,3 +59,24 @@ class Averaging:
             self._average.load_state_dict(state)
         elif self._average is not None:
             self._average.module.load_state_dict(self._network.state_dict())
+
+
+@contextmanager
+def mean_in_place(task: nn.Module, earlier: Sequence[Mapping[str, Tensor]]) -> Iterator[None]:
+    """Inside, the task holds the mean of its own weights and those of earlier checkpoints (Vaswani et al. 2017, 6.1).
+
+    A mean is taken in float64, so that it does not depend on the order.
+    """
+    own = {name: parameter.detach().clone() for name, parameter in task.named_parameters()}
+    try:
+        with torch.no_grad():
+            for name, parameter in task.named_parameters():
+                total = own[name].to(torch.float64, copy=True)
+                for weights in earlier:
+                    total += weights[name].to(total.device)
+                parameter.copy_(total / (1 + len(earlier)))
+        yield
+    finally:
+        with torch.no_grad():
+            for name, parameter in task.named_parameters():
+                parameter.copy_(own[name])

@@ -105,6 +105,16 @@ class Checkpoints:
             self.best, self.best_step = dict(task.measured), trainer.global_step
             self._save(trainer, self._run.best_checkpoint, weights_only=True)
 
+    def newest_weights(self, count: int, *, before: int) -> list[dict[str, Tensor]]:
+        """Weights of the newest good checkpoints from steps before `before`, at most `count` of them."""
+        folder, found = CheckpointFolder(self._run.checkpoints), {}
+        for path in self._run.checkpoints.glob("*.ckpt"):
+            if path.name.startswith(("last", "step-")) and folder.holds(path):
+                checkpoint = read_checkpoint(path, folder)
+                if checkpoint["global_step"] < before:
+                    found[checkpoint["global_step"]] = checkpoint["state_dict"]
+        return [found[step] for step in sorted(found, reverse=True)[:count]]
+
     def _save(self, trainer: Trainer, path: Path, *, weights_only: bool) -> None:
         task = trainer.lightning_module
         tensors = [*task.state_dict().values()]

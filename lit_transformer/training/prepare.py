@@ -11,8 +11,9 @@ from pathlib import Path
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain, with_values
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
-from lit_transformer.data.prepare import Progress, prepare_text
-from lit_transformer.data.prepared import PreparedText
+from lit_transformer.data.prepare import Progress, prepare_data
+from lit_transformer.data.prepared import Prepared as PreparedData
+from lit_transformer.data.prepared_rows import PreparedRows
 from lit_transformer.records.atomic import write_json
 
 
@@ -29,24 +30,39 @@ class Prepared:
 
 def prepare(config: ExperimentConfig, *, progress: Progress | None = None) -> Prepared:
     """Prepare an experiment's data and fill in what follows from them; raises UserError."""
-    text = prepare_text(config, progress=progress)
-    derived = _derived(config, text)
-    data: dict[str, object] = {**vars(text), "folder": str(text.folder)}
+    found = prepare_data(config, progress=progress)
+    derived = _derived(config, found)
+    data: dict[str, object] = {**vars(found), "folder": str(found.folder)}
     return Prepared(with_values(config, derived), derived, data)
 
 
-def _derived(config: ExperimentConfig, text: PreparedText) -> dict[str, object]:
+def _derived(config: ExperimentConfig, data: PreparedData) -> dict[str, object]:
     model = config.model
-    if not isinstance(model, TextModelConfig) or model.vocab_size is None:
-        return {"model.vocab_size": text.vocab_size}
-    if model.vocab_size < text.vocab_size:
+    assert isinstance(model, TextModelConfig)
+    derived: dict[str, object] = {}
+    if model.vocab_size is None:
+        derived["model.vocab_size"] = data.vocab_size
+    elif model.vocab_size < data.vocab_size:
         raise UserError(
             "model.vocab_size is too small\n"
             f"  got      {model.vocab_size}\n"
-            f"  allowed  {text.vocab_size} or more, since the tokenizer has {text.vocab_size} entries\n"
+            f"  allowed  {data.vocab_size} or more, since the tokenizer has {data.vocab_size} entries\n"
             "  fix      model.vocab_size=null takes the tokenizer's"
         )
-    return {}
+    if config.task == "classification" and isinstance(data, PreparedRows):
+        derived |= _classes(model.num_classes, data.labels)
+    return derived
+
+
+def _classes(asked: int | None, labels: tuple[str, ...]) -> dict[str, object]:
+    if asked is None or asked == len(labels):
+        return {"model.num_classes": len(labels)}
+    raise UserError(
+        "model.num_classes does not fit the data\n"
+        f"  got      {asked}\n"
+        f"  allowed  {len(labels)}: {', '.join(labels[:10])}\n"
+        "  fix      model.num_classes=null takes the data's"
+    )
 
 
 def main(request: str, answer: str) -> int:
@@ -62,7 +78,8 @@ def main(request: str, answer: str) -> int:
         config = from_plain(cell["config"])
         model = config.model
         shape = (model.context_length, model.vocab_size) if isinstance(model, TextModelConfig) else None
-        key = json.dumps([cell["config"]["data"], model.kind, shape])
+        same = {name: cell["config"][name] for name in ("task", "data", "objective")}
+        key = json.dumps([same, model.kind, model.init_from, shape])
         if key not in known:
             known[key] = _answer(config)
         answers[cell["cell"]] = known[key]

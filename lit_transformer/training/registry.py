@@ -1,18 +1,26 @@
 """`task` -> how its data are prepared, loaded and trained; a new task is one more entry."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule
-
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
-from lit_transformer.data.prepare import prepare_text
-from lit_transformer.data.prepared import PreparedText, load_prepared
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.data.planned import PlannedDataModule
+from lit_transformer.data.prepare import prepare_data
+from lit_transformer.data.prepared import Prepared, PreparedText, load_prepared
+from lit_transformer.data.prepared_rows import PreparedRows
+from lit_transformer.data.rows_module import RowDataModule
+from lit_transformer.data.specials import specials_of
 from lit_transformer.data.text import TextDataModule
+from lit_transformer.data.tokenizers import load_tokenizer
 from lit_transformer.tasks.base import Task
+from lit_transformer.tasks.classification import Classification
+from lit_transformer.tasks.facts import Facts, Texts
 from lit_transformer.tasks.language_model import LanguageModel
+from lit_transformer.tasks.multiple_choice import MultipleChoice
+from lit_transformer.tasks.text_to_text import TextToText
+from lit_transformer.tasks.translation import Translation
 
 
 @dataclass(frozen=True)
@@ -20,12 +28,12 @@ class Parts:
     """What one training is made of."""
 
     task: Task
-    data: LightningDataModule
+    data: PlannedDataModule
     total_steps: int
     tokens_per_step: int
 
 
-def open_prepared(config: ExperimentConfig, frozen: dict[str, object]) -> PreparedText:
+def open_prepared(config: ExperimentConfig, frozen: dict[str, object]) -> Prepared:
     """The prepared data that a run was frozen with; made again where the cache lacks them (on another machine, say)."""
     try:
         prepared = load_prepared(Path(str(frozen["folder"])))
@@ -33,28 +41,54 @@ def open_prepared(config: ExperimentConfig, frozen: dict[str, object]) -> Prepar
             return prepared
     except (KeyError, UserError):
         pass
-    return prepare_text(config)
+    return prepare_data(config)
 
 
-TASKS: dict[str, type[LanguageModel]] = {"language_model": LanguageModel}
+TASKS: dict[str, type[Task]] = {
+    "language_model": LanguageModel,
+    "translation": Translation,
+    "text_to_text": TextToText,
+    "classification": Classification,
+    "multiple_choice": MultipleChoice,
+}
 """`task` -> its LightningModule."""
 
 
-def build_parts(config: ExperimentConfig, prepared: PreparedText, *, rank: int = 0, world_size: int = 1) -> Parts:
+def build_parts(config: ExperimentConfig, prepared: Prepared, *, rank: int = 0, world_size: int = 1) -> Parts:
     """The task, its data on this rank, and the run's length."""
-    data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
+    data: PlannedDataModule
+    if isinstance(prepared, PreparedText):
+        data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
+    else:
+        data = RowDataModule(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
-    task = build_task(config, vars(prepared), total_steps=steps)
-    assert isinstance(config.model, TextModelConfig)
-    return Parts(task, data, steps, config.data.batch_size * config.model.context_length)
+    task = TASKS[config.task](config, facts=facts_of(prepared), total_steps=steps)
+    return Parts(task, data, steps, data.tokens_per_step)
 
 
-def build_task(config: ExperimentConfig, frozen: Mapping[str, object], *, total_steps: int = 1) -> Task:
-    """The task with fresh weights from torch's global generator; `frozen` is what the run's prepared.json holds."""
-    tokens, sizes = frozen["tokens"], frozen["bytes"]
-    assert isinstance(tokens, dict) and isinstance(sizes, dict)
-    bytes_per_token = {split: sizes[split] / count for split, count in tokens.items() if count}
-    return TASKS[config.task](config, bytes_per_token=bytes_per_token, total_steps=total_steps)
+def facts_of(prepared: Prepared) -> Facts:
+    """What a task is told of its data."""
+    if isinstance(prepared, PreparedText):
+        sizes = {split: prepared.bytes[split] / count for split, count in prepared.tokens.items() if count}
+        return Facts(bytes_per_token=sizes)
+    return Facts(texts=_texts(prepared) if "target" in prepared.columns else None)
+
+
+def _texts(prepared: PreparedRows) -> Texts:
+    tokenizer = load_tokenizer(prepared.tokenizer_path)
+    specials = specials_of(tokenizer)
+    assert specials.pad is not None and specials.end is not None
+
+    @cache
+    def rows(split: str) -> list[dict[str, str]]:
+        return prepared.texts(split)
+
+    return Texts(
+        decode=lambda ids: tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True),
+        reference=lambda split, row: rows(split)[row]["target"],
+        start_token=specials.pad,
+        stop_token=specials.end,
+    )
 
 
 def total_steps(config: ExperimentConfig, steps_per_epoch: int) -> int:

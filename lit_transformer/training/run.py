@@ -115,7 +115,7 @@ class _Training:
 def _result(made: Assembled) -> Result:
     parts, steps = made.parts, made.trainer.global_step
     tokens = steps * parts.tokens_per_step
-    flops = flops_per_token(parts.task.config.model)
+    flops = flops_per_token(parts.task.config)
     return Result(
         status="complete",
         metrics=made.checkpoints.best,

@@ -13,7 +13,7 @@ from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.optim import apply_settings
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.tasks.base import Task
-from lit_transformer.training.averaging import Averaging
+from lit_transformer.training.averaging import Averaging, mean_in_place
 from lit_transformer.training.checkpoints import Checkpoints
 from lit_transformer.training.non_finite import ADVICE, Diverged, Guard, check_finite
 from lit_transformer.training.random_state import random_state, seed_all, set_random_state
@@ -121,7 +121,11 @@ class StepEnd(Callback):
         last = step >= self._total_steps or bool(time_up)
         if log_due or last:
             self._log.training(trainer, task, step)
-        if validation_due or last:
+        if last and settings.average_checkpoints > 1:
+            earlier = self._checkpoints.newest_weights(settings.average_checkpoints - 1, before=step)
+            with mean_in_place(task, earlier):
+                self._validate(trainer, task)
+        elif validation_due or last:
             self._validate(trainer, task)
         self.finished = last or (trainer.should_stop and not self.stopped_by)  # early stopping, in the validation
         if self.finished and self._log.logged_step != step:

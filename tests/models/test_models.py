@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import MODEL_CONFIGS, GPTConfig, ModelConfig
+from lit_transformer.config.models import MODEL_CONFIGS, EncoderDecoderConfig, GPTConfig, ModelConfig, T5Config
 from lit_transformer.models import MODELS, build_model
 from lit_transformer.nn.losses import cross_entropy
 
 TIME, VOCAB = 12, 29
 GPT = GPTConfig(num_layers=2, num_heads=4, d_model=16, context_length=TIME, vocab_size=VOCAB, init_std=0.2)
+SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 16, "context_length": TIME, "vocab_size": VOCAB, "dropout": 0.0}
+SEQ2SEQ, RELATIVE = EncoderDecoderConfig(**SMALL), T5Config(**SMALL, relative_buckets=16, relative_max_distance=16)
 VARIANTS: dict[str, ModelConfig] = {
     "gpt": GPT,
     "gpt-gqa": replace(GPT, num_kv_heads=2),
@@ -24,8 +26,27 @@ VARIANTS: dict[str, ModelConfig] = {
     ),
     "gpt-post-norm": replace(GPT, norm_position="post", activation="relu"),
     **{f"gpt-{name}": replace(GPT, activation=name) for name in ("gelu", "tanh", "sigmoid", "silu", "reglu", "geglu")},
+    "encoder_decoder": SEQ2SEQ,
+    "encoder_decoder-pre-norm": replace(SEQ2SEQ, norm_position="pre", num_encoder_layers=3, num_decoder_layers=1),
+    "encoder_decoder-learned": replace(SEQ2SEQ, positions="learned", share_embeddings=False, scale_embeddings=False),
+    "encoder_decoder-llama": replace(
+        SEQ2SEQ,
+        positions="rope",
+        norm="rms_norm",
+        norm_position="pre",
+        activation="swiglu",
+        bias=False,
+        tie_embeddings=False,
+    ),
+    "t5": RELATIVE,
+    "t5-v1.1": replace(RELATIVE, activation="geglu_tanh", tie_embeddings=False, head_dim=6, d_ff=24),
+    "t5-other": replace(RELATIVE, norm="layer_norm", norm_position="post", bias=True, num_decoder_layers=1),
 }
-CAUSAL = [name for name, config in VARIANTS.items() if config.kind == "gpt"]
+CAUSAL_SIDE = {"gpt": "inputs", "encoder_decoder": "decoder_inputs", "t5": "decoder_inputs"}
+"""Kind of a network that generates from left to right -> the ids in its batch where no place sees a later one."""
+CAUSAL = [name for name, config in VARIANTS.items() if config.kind in CAUSAL_SIDE]
+
+Batch = dict[str, torch.Tensor]
 
 
 @pytest.fixture
@@ -34,10 +55,34 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
     return build_model(VARIANTS[request.param])
 
 
-def run(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    logits = model(ids)
+def random_batch(model: nn.Module, rows: int = 3) -> Batch:
+    """A training batch as `loss` takes it, with a target at every place."""
+    batch = {key: torch.randint(VOCAB, (rows, *value.shape[1:])) for key, value in model.dummy_batch().items()}
+    assert all(value.shape == (rows, TIME) for value in batch.values())
+    return batch
+
+
+def run(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Logits at every position of the side that has targets."""
+    rest = {key: value for key, value in batch.items() if key not in ("inputs", "targets")}
+    logits = model(batch["inputs"], **rest)
     assert isinstance(logits, torch.Tensor)
     return logits
+
+
+def run_in_parts(model: nn.Module, batch: Batch, steps: list[int]) -> torch.Tensor:
+    """The same logits, some tokens of the causal side at a time, through a cache."""
+    cache = model.new_cache()
+    parts = batch[CAUSAL_SIDE[model.config.kind]].split(steps, dim=1)
+    if CAUSAL_SIDE[model.config.kind] == "inputs":
+        return torch.cat([model(part, cache=cache) for part in parts], dim=1)
+    memory = model.encode(batch["inputs"])
+    return torch.cat([model.logits(model.decode(part, memory, cache=cache)) for part in parts], dim=1)
+
+
+def ids_of(batch: Batch) -> list[str]:
+    """Keys of the token ids that a batch gives to the network."""
+    return [key for key in ("inputs", "decoder_inputs") if key in batch]
 
 
 def test_every_kind_has_variants_and_a_network() -> None:
@@ -47,10 +92,10 @@ def test_every_kind_has_variants_and_a_network() -> None:
 
 @pytest.mark.parametrize("model", VARIANTS, indirect=True)
 def test_shape_type_and_finite_gradients_of_every_parameter(model: nn.Module) -> None:
-    ids = torch.randint(VOCAB, (3, TIME))
-    logits = run(model, ids)
+    batch = random_batch(model)
+    logits = run(model, batch)
     assert logits.shape == (3, TIME, VOCAB) and logits.dtype == torch.float32
-    total, count = cross_entropy(logits, ids.roll(-1, 1))
+    total, count = cross_entropy(logits, batch["targets"])
     (total / count).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
@@ -59,28 +104,29 @@ def test_shape_type_and_finite_gradients_of_every_parameter(model: nn.Module) ->
 
 @pytest.mark.parametrize("model", VARIANTS, indirect=True)
 def test_a_row_alone_equals_the_row_in_a_batch(model: nn.Module) -> None:
-    ids = torch.randint(VOCAB, (4, TIME))
-    together = run(model, ids)
-    torch.testing.assert_close(run(model, ids[2:3]), together[2:3], rtol=0, atol=1e-5)
+    batch = random_batch(model, rows=4)
+    alone = {key: value[2:3] for key, value in batch.items()}
+    torch.testing.assert_close(run(model, alone), run(model, batch)[2:3], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", VARIANTS, indirect=True)
 def test_positions_matter(model: nn.Module) -> None:
-    ids = torch.randint(1, VOCAB, (1, TIME))
-    swapped = ids.clone()
-    swapped[0, 0], swapped[0, 1] = 0, ids[0, 0]
-    ids[0, 1] = 0  # the same tokens, the first two in the other order
-    assert not torch.allclose(run(model, ids)[:, -1], run(model, swapped)[:, -1], atol=1e-5)
+    batch = random_batch(model, rows=1)
+    for key in ids_of(batch):
+        batch[key][0, :2] = torch.tensor([3, 4])
+        order = torch.tensor([1, 0, *range(2, TIME)])  # the first two in the other order
+        swapped = batch | {key: batch[key][:, order]}
+        assert not torch.allclose(run(model, batch)[:, -1], run(model, swapped)[:, -1], atol=1e-5), key
 
 
 @pytest.mark.parametrize("model", CAUSAL, indirect=True)
 def test_a_later_token_changes_no_earlier_logit(model: nn.Module) -> None:
-    ids = torch.randint(VOCAB, (2, TIME))
-    before = run(model, ids)
+    batch = random_batch(model, rows=2)
+    before, key = run(model, batch), CAUSAL_SIDE[model.config.kind]
     for position in range(TIME):
-        changed = ids.clone()
+        changed = batch[key].clone()
         changed[:, position] = (changed[:, position] + 1) % VOCAB
-        after = run(model, changed)
+        after = run(model, batch | {key: changed})
         torch.testing.assert_close(after[:, :position], before[:, :position], rtol=0, atol=1e-6)
         assert not torch.allclose(after[:, position], before[:, position], atol=1e-4)
 
@@ -88,18 +134,16 @@ def test_a_later_token_changes_no_earlier_logit(model: nn.Module) -> None:
 @pytest.mark.parametrize("model", CAUSAL, indirect=True)
 @pytest.mark.parametrize("steps", [[1] * TIME, [5, 1, 6], [TIME]])
 def test_cached_logits_equal_logits_at_once(model: nn.Module, steps: list[int]) -> None:
-    ids, cache = torch.randint(VOCAB, (2, TIME)), model.new_cache()
-    parts = [model(part, cache=cache) for part in ids.split(steps, dim=1)]
-    torch.testing.assert_close(torch.cat(parts, dim=1), run(model, ids), rtol=0, atol=1e-5)
+    batch = random_batch(model, rows=2)
+    torch.testing.assert_close(run_in_parts(model, batch, steps), run(model, batch), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", VARIANTS, indirect=True)
 def test_loss_equals_cross_entropy_of_the_logits(model: nn.Module) -> None:
-    ids = torch.randint(VOCAB, (2, TIME))
-    targets = ids.roll(-1, 1)
-    targets[:, -1] = -100
-    total, count = model.loss(ids, targets, label_smoothing=0.1)
-    expected, expected_count = cross_entropy(run(model, ids), targets, label_smoothing=0.1)
+    batch = random_batch(model, rows=2)
+    batch["targets"][:, -1] = -100
+    total, count = model.loss(**batch, label_smoothing=0.1)
+    expected, expected_count = cross_entropy(run(model, batch), batch["targets"], label_smoothing=0.1)
     torch.testing.assert_close(total, expected)
     assert count == expected_count == 2 * (TIME - 1)
 
@@ -108,9 +152,9 @@ def test_loss_equals_cross_entropy_of_the_logits(model: nn.Module) -> None:
 def test_dropout_is_on_in_training_and_off_in_evaluation(model: nn.Module) -> None:
     wet = build_model(replace(model.config, dropout=0.5))
     wet.load_state_dict(model.state_dict())
-    ids = torch.randint(VOCAB, (2, TIME))
-    assert not torch.allclose(run(wet, ids), run(wet, ids))
-    assert torch.equal(run(wet.eval(), ids), run(model.eval(), ids))
+    batch = random_batch(model, rows=2)
+    assert not torch.allclose(run(wet, batch), run(wet, batch))
+    assert torch.equal(run(wet.eval(), batch), run(model.eval(), batch))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -125,34 +169,35 @@ def test_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("model", VARIANTS, indirect=True)
 def test_parameters_are_counted_on_the_meta_device(model: nn.Module) -> None:
     with torch.device("meta"):
-        ghost = build_model(VARIANTS["gpt"] if not hasattr(model, "config") else model.config)
+        ghost = build_model(model.config)
+        batch = random_batch(ghost, rows=2)
     assert ghost.num_parameters() == model.num_parameters() == sum(p.numel() for p in set(model.parameters()))
-    assert ghost(torch.zeros(2, TIME, dtype=torch.int64, device="meta")).shape == (2, TIME, VOCAB)
+    assert run(ghost, batch).shape == (2, TIME, VOCAB)
 
 
 @pytest.mark.parametrize("model", VARIANTS, indirect=True)
 def test_bfloat16_weights(model: nn.Module) -> None:
-    ids = torch.randint(VOCAB, (2, TIME))
-    expected = run(model, ids)
+    batch = random_batch(model, rows=2)
+    expected = run(model, batch)
     half = copy.deepcopy(model).to(torch.bfloat16)
-    assert run(half, ids).dtype == torch.bfloat16
-    total, _ = half.loss(ids, ids)
+    assert run(half, batch).dtype == torch.bfloat16
+    total, _ = half.loss(**batch)
     total.backward()
-    error = (run(half, ids).float() - expected).std() / expected.std()
+    error = (run(half, batch).float() - expected).std() / expected.std()
     assert error < 0.05
 
 
-@pytest.mark.parametrize("name", ["gpt", "gpt-llama"])
+@pytest.mark.parametrize("name", ["gpt", "gpt-llama", "encoder_decoder", "encoder_decoder-llama", "t5", "t5-v1.1"])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_compiles_whole_with_the_same_gradients(name: str, dropout: float) -> None:
     torch.manual_seed(0)
     model = build_model(replace(VARIANTS[name], dropout=dropout))
-    ids = torch.randint(VOCAB, (2, TIME))
+    batch = random_batch(model, rows=2)
     results = []
     for loss in (model.loss, torch.compile(model.loss, fullgraph=True, backend="aot_eager")):
         torch.manual_seed(1)
         model.zero_grad()
-        total, _ = loss(ids, ids)
+        total, _ = loss(**batch)
         total.backward()
         results.append([total, *(parameter.grad for parameter in model.parameters())])
     for plain, compiled in zip(*results, strict=True):

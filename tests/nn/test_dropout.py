@@ -63,36 +63,47 @@ def test_gradient_is_dropped_where_the_value_is() -> None:
 
 def make(batch: int, queries: int, keys: int) -> list[torch.Tensor]:
     torch.manual_seed(4)
-    return [torch.randn(batch, time, 8, dtype=torch.float64, requires_grad=True) for time in (queries, keys, keys)]
+    return [torch.randn(batch, 2, time, 8, dtype=torch.float64, requires_grad=True) for time in (queries, keys, keys)]
 
 
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_equals_its_definition_with_the_same_dropout(causal: bool, masked: bool) -> None:
-    time = 150  # more than two blocks of queries
-    queries, keys, values = make(2, time, time)
-    mask = torch.rand(2, time, time) < 0.7 if masked else None
-    if mask is not None:
-        mask[..., 0] = True
-    attended, _, factors = dropout_attention(queries, keys, values, mask, causal, 0.3, 0.25)
-    # Lay the factors of the blocks out as (heads, queries, keys).
-    dense, place = torch.zeros(2, time, time, dtype=torch.float64), 0
+def lay_out(factors: torch.Tensor, batch: int, time: int, causal: bool) -> torch.Tensor:
+    """The factors of all blocks as (batch, heads, queries, keys), two heads."""
+    dense, place = torch.zeros(batch, 2, time, time, dtype=torch.float64), 0
     for start in range(0, time, 64):
         stop = min(start + 64, time)
         seen = stop if causal else time
-        size = 2 * (stop - start) * seen
-        dense[:, start:stop, :seen] = factors[place : place + size].detach().view(2, stop - start, seen)
+        size = batch * 2 * (stop - start) * seen
+        dense[:, :, start:stop, :seen] = factors[place : place + size].detach().view(batch, 2, stop - start, seen)
         place += size
     assert place == len(factors)
+    return dense
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("mask_shape", [None, (3, 1, 1, 150), (3, 2, 150, 150)])
+@pytest.mark.parametrize("bias_shape", [None, (1, 2, 150, 150), (3, 2, 150, 150), (1, 2, 1, 150)])
+def test_attention_equals_its_definition_with_the_same_dropout(
+    causal: bool, mask_shape: tuple[int, ...] | None, bias_shape: tuple[int, ...] | None
+) -> None:
+    time = 150  # more than two blocks of queries
+    inputs = make(3, time, time)
+    mask = None if mask_shape is None else torch.rand(mask_shape) < 0.7
+    if mask is not None:
+        mask[..., 0] = True
+    bias = None if bias_shape is None else torch.randn(bias_shape, dtype=torch.float64, requires_grad=True)
+    attended, _, factors = dropout_attention(*inputs, mask, bias, causal, 0.3, 0.25)
+    queries, keys, values = inputs
     scores = queries @ keys.mT * 0.3
+    if bias is not None:
+        scores = scores + bias
+        inputs.append(bias)
     if causal:
         scores = scores.masked_fill(torch.ones(time, time, dtype=torch.bool).triu(1), -torch.inf)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
-    expected = (scores.softmax(-1) * dense) @ values
+    expected = (scores.softmax(-1) * lay_out(factors, 3, time, causal)) @ values
     torch.testing.assert_close(attended, expected, rtol=0, atol=1e-12)
     weight = torch.randn_like(expected)
-    inputs = (queries, keys, values)
     for ours, theirs in zip(
         torch.autograd.grad(attended, inputs, weight), torch.autograd.grad(expected, inputs, weight), strict=True
     ):
@@ -102,15 +113,15 @@ def test_attention_equals_its_definition_with_the_same_dropout(causal: bool, mas
 @pytest.mark.parametrize(("causal", "queries", "keys"), [(True, 130, 130), (False, 70, 33)])
 def test_attention_without_chance_equals_torch(causal: bool, queries: int, keys: int) -> None:
     inputs = make(3, queries, keys)
-    ours, *_ = dropout_attention(*inputs, None, causal, 8**-0.5, 0.0)
+    ours, *_ = dropout_attention(*inputs, None, None, causal, 8**-0.5, 0.0)
     torch.testing.assert_close(ours, F.scaled_dot_product_attention(*inputs, is_causal=causal), rtol=0, atol=1e-12)
 
 
 def test_a_query_that_may_attend_to_nothing_gets_zeros_as_in_torch() -> None:
     inputs = make(1, 4, 4)
-    mask = torch.ones(1, 4, 4, dtype=torch.bool)
-    mask[0, 2] = False
-    ours, *_ = dropout_attention(*inputs, mask, False, 1.0, 0.0)
+    mask = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    mask[..., 2, :] = False
+    ours, *_ = dropout_attention(*inputs, mask, None, False, 1.0, 0.0)
     torch.testing.assert_close(ours, F.scaled_dot_product_attention(*inputs, attn_mask=mask, scale=1.0))
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(ours.sum(), inputs))
 
@@ -128,6 +139,7 @@ def test_the_layer_has_the_mean_of_undropped_attention() -> None:
 @pytest.mark.parametrize("bits", [32, 16])
 def test_operators_are_well_formed(bits: int) -> None:
     """torch's own checks: schema, shapes under fake tensors, gradients registered."""
-    inputs = [x.detach().to(torch.float32 if bits == 32 else torch.bfloat16).requires_grad_() for x in make(2, 70, 70)]
+    inputs = [*make(2, 70, 70), torch.randn(1, 2, 70, 70)]
+    *inputs, bias = [x.detach().to(torch.float32 if bits == 32 else torch.bfloat16).requires_grad_() for x in inputs]
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(dropout_attention, (*inputs, None, True, 0.3, 0.25), test_utils=checks)
+    torch.library.opcheck(dropout_attention, (*inputs, None, bias, True, 0.3, 0.25), test_utils=checks)

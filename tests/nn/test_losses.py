@@ -88,7 +88,86 @@ def test_frozen_inputs(frozen: str) -> None:
     torch.testing.assert_close(total, cross_entropy(hidden @ weight.T, targets)[0])
 
 
-def test_operator_is_well_formed() -> None:
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("chunk_rows", [1, 4, 100])
+def test_bias_and_its_gradient(label_smoothing: float, chunk_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(losses.CHUNK_BYTES, "cpu", chunk_rows * CLASSES * 4)
+    hidden, weight, targets = sample()
+    bias = torch.randn(CLASSES, dtype=torch.float64, requires_grad=True)
+    expected, _ = cross_entropy(F.linear(hidden, weight, bias), targets, label_smoothing=label_smoothing)
+    total, count = linear_cross_entropy(hidden, weight, targets, bias=bias, label_smoothing=label_smoothing)
+    assert count == 12
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-12)
+    inputs = (hidden, weight, bias)
+    for ours, theirs in zip(torch.autograd.grad(total, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("frozen", ["all but the bias", "the bias"])
+def test_a_bias_trains_alone_or_is_frozen(frozen: str) -> None:
+    hidden, weight, targets = sample()
+    bias = torch.randn(CLASSES, dtype=torch.float64, requires_grad=True)
+    inputs = (hidden, weight, bias.detach()) if frozen == "the bias" else (hidden.detach(), weight.detach(), bias)
+    learned = [tensor for tensor in inputs if tensor.requires_grad]
+    total, _ = linear_cross_entropy(*inputs[:2], targets, bias=inputs[2])
+    expected, _ = cross_entropy(F.linear(*inputs), targets)
+    for ours, theirs in zip(torch.autograd.grad(total, learned), torch.autograd.grad(expected, learned), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_target_weights_multiply_each_loss(biased: bool) -> None:
+    hidden, weight, targets = sample()
+    bias = torch.randn(CLASSES, dtype=torch.float64, requires_grad=True) if biased else None
+    weights = torch.rand(3, 5, dtype=torch.float64)
+    weights[1, 2] = 0.0  # counts as a target, weighs nothing
+    rows = F.cross_entropy(
+        F.linear(hidden, weight, bias).flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=0.1
+    )
+    expected = (rows * weights.flatten()).sum()
+    total, count = linear_cross_entropy(hidden, weight, targets, bias=bias, target_weights=weights, label_smoothing=0.1)
+    assert count == 12
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-12)
+    inputs = [tensor for tensor in (hidden, weight, bias) if tensor is not None]
+    for ours, theirs in zip(torch.autograd.grad(total, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["autocast", "weights"])
+def test_bias_in_half_precision(mode: str) -> None:
+    dtype = torch.float32 if mode == "autocast" else torch.bfloat16
+    hidden, weight, targets = sample(dtype)
+    bias = torch.randn(CLASSES, dtype=dtype, requires_grad=True)
+    inputs = (hidden, weight, bias)
+    exact, _ = cross_entropy(F.linear(*(tensor.double() for tensor in inputs)), targets)
+    weights = torch.ones(3, 5)  # float32 beside halves, as from a count
+    with torch.autocast("cpu", torch.bfloat16, enabled=mode == "autocast"):
+        total, _ = linear_cross_entropy(hidden, weight, targets, bias=bias, target_weights=weights)
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(exact.item(), rel=0.02)
+    for ours, theirs in zip(torch.autograd.grad(total, inputs), torch.autograd.grad(exact, inputs), strict=True):
+        assert ours.dtype == dtype
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05)
+
+
+def test_bias_compiles_whole() -> None:
+    hidden, weight, targets = sample()
+    bias = torch.randn(CLASSES, dtype=torch.float64, requires_grad=True)
+    inputs = (hidden, weight, bias)
+
+    def loss() -> Tensor:
+        return linear_cross_entropy(hidden, weight, targets, bias=bias, target_weights=torch.ones(3, 5))[0]
+
+    plain, compiled = loss(), torch.compile(loss, fullgraph=True, backend="aot_eager")()
+    torch.testing.assert_close(compiled, plain)
+    for ours, theirs in zip(torch.autograd.grad(compiled, inputs), torch.autograd.grad(plain, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_operator_is_well_formed(biased: bool) -> None:
     hidden, weight, targets = sample(torch.float32)
     rows = hidden.detach().flatten(0, 1).requires_grad_()
-    torch.library.opcheck(losses._chunked, (rows, weight, targets.flatten(), 0.1, True))
+    bias = torch.randn(CLASSES, requires_grad=True) if biased else None
+    labels = targets.flatten()
+    torch.library.opcheck(losses._chunked, (rows, weight, bias, labels, labels != -100, 0.1, True))

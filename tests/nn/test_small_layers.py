@@ -81,7 +81,7 @@ def test_feed_forward_is_its_formula(activation: str) -> None:
     if activation in PLAIN:
         hidden = formulas[activation](hidden)
     else:
-        plain = {"reglu": "relu", "geglu": "gelu", "swiglu": "silu"}[activation]
+        plain = {"reglu": "relu", "geglu": "gelu", "geglu_tanh": "gelu_tanh", "swiglu": "silu"}[activation]
         hidden = formulas[plain](hidden[..., :10]) * hidden[..., 10:]
     torch.testing.assert_close(layer(x), hidden @ layer.output.weight.T + layer.output.bias)
 

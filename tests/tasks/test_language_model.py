@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.load import load_layers
+from lit_transformer.tasks.facts import Facts
 from lit_transformer.tasks.language_model import LanguageModel
 from lit_transformer.tasks.sums import Sums
 
@@ -15,7 +16,7 @@ def task():
     settings = ["model.num_layers=2", "model.num_heads=2", "model.d_model=16", "model.context_length=8",
                 "model.vocab_size=11", "objective.label_smoothing=0.1"]  # fmt: skip
     torch.manual_seed(0)
-    return LanguageModel(load_layers([shell_layer(settings)]).config, bytes_per_token={"val": 2.5})
+    return LanguageModel(load_layers([shell_layer(settings)]).config, facts=Facts(bytes_per_token={"val": 2.5}))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_sums_agree_with_torch_and_smoothing_is_for_training_alone(task, batch):
     plain = F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), reduction="sum")
     smooth = F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), reduction="sum", label_smoothing=0.1)
     torch.testing.assert_close(task.training_sums(batch)["loss"], smooth)
-    evaluated = task.evaluation_sums(batch)
+    evaluated = task.evaluation_sums(batch, "val")
     torch.testing.assert_close(evaluated["loss"], plain)
     counted = batch["targets"] != -100
     assert evaluated["count"] == counted.sum() == 20
