@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
+from lit_transformer import cli_text
 from lit_transformer.config.errors import UserError
 
 SETTINGS = "Settings as key=value, such as model.num_heads=4; `lit-transformer config EXPERIMENT` lists them."
@@ -195,6 +196,22 @@ def attend(
 
 
 @app.command()
+def export(
+    run: Run,
+    directory: Annotated[Path, typer.Argument(help="A new folder.")],
+) -> None:
+    """Write a run in Hugging Face's format: config, safetensors, tokenizer; prints the class that loads it.
+
+    Example: lit-transformer export runs/bert_tiny/<run-id> bert_tiny
+    """
+    from lit_transformer.inference.export import export_run
+
+    name = export_run(run, directory)
+    print(f"{name}.from_pretrained({str(directory)!r}) loads it", file=sys.stderr)
+    print(directory)
+
+
+@app.command()
 def compare(
     directory: Annotated[Path, typer.Argument(help="A sweep's folder, a run's, or any folder above them.")],
     html: Annotated[Optional[Path], typer.Option(help="The report; default DIRECTORY/report.html.")] = None,
@@ -300,6 +317,10 @@ def sweep_retry(
     from lit_transformer.sweep.run import sweep_retry as retry
 
     _end_with_folder(*retry(directory, workers=workers, allow_drift=allow_drift))
+
+
+for _verb in (cli_text.translate, cli_text.fill, cli_text.classify, cli_text.choose):
+    app.command()(_verb)
 
 
 def _end_with_folder(status: int, folder: Path | None) -> NoReturn:

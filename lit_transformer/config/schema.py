@@ -115,9 +115,9 @@ class ObjectiveConfig:
     lm_weight: float = 0.5
     """Weight of the language model's loss beside that of GPT-1's heads."""
     template: str = "{text}\n"
-    """With the objective text, the prompt of a row, {names} being its fields; the answer follows it."""
+    """With the objective text, the prompt of a row, {names} its fields; the answer follows, after a space in a line."""
     label_words: str | None = None
-    """With the objective text, what stands for each label, separated by commas in order; null = the labels' names."""
+    """What stands for each label, shown and with the objective text predicted, by commas in order; null = its name."""
     cloze: bool = False
     """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same ones for every objective."""
 

@@ -38,9 +38,11 @@ def prepare_rows(
 ) -> PreparedRows:
     """Tokenized rows of an experiment, out of the cache where they are there already; says on standard error what.
 
-    With `model.init_from` its tokenizer is taken instead of a new one, or the one in `tokenizer_path`. Raises UserError for everything that is wrong with rows, labels, template, tokenizer or the cache's disk.
+    The tokenizer is the one in `tokenizer_path`, else that of `model.init_from`, else a new one. Raises UserError for
+    everything that is wrong with rows, labels, template, tokenizer or the cache's disk.
     """
-    job = _Job(config, find_keys(config.data, config.task), open_rows(config), tokenizer_path or tokenizer_source(config))
+    given = tokenizer_path or tokenizer_source(config)
+    job = _Job(config, find_keys(config.data, config.task), open_rows(config), given)
     fingerprint = job.fingerprint()
     folder = cache_root() / "rows" / fingerprint
     build_once(folder, lambda target: job.build(target, progress) | {"fingerprint": fingerprint})

@@ -6,7 +6,7 @@ from lit_transformer.data.buckets import BucketOrder
 from lit_transformer.data.loader import PlanDataset
 from lit_transformer.data.planned import PlannedDataModule
 from lit_transformer.data.prepared_rows import PreparedRows
-from lit_transformer.data.row_datasets import build_row_dataset, row_lengths
+from lit_transformer.data.row_datasets import build_row_dataset, row_lengths, row_sequences
 from lit_transformer.data.sampler import Order, Sharding
 from lit_transformer.data.specials import specials_of
 from lit_transformer.data.tokenizers import load_tokenizer
@@ -40,6 +40,8 @@ class RowDataModule(PlannedDataModule):
             max_tokens=None if data.max_tokens is None else data.max_tokens // accumulate,
             parts=sharding.parts,
             shuffle=training and not self.config.trainer.overfit_batches,
+            sequences=row_sequences(self.config, self._prepared, split, training=training),
+            strict=training,
         )
 
     def dataset(self, split: str, *, training: bool) -> PlanDataset:

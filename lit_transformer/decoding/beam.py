@@ -49,9 +49,7 @@ def beam_search(steps: Steps, prompt: Tensor, search: Search) -> list[list[Hypot
             break
         tokens = move.tokens
         if move.rows is not None:
-            steps.reorder(move.rows)
-        if move.sources is not None:
-            steps.keep(move.sources)
+            steps.reorder(move.rows, move.sources)
     return beams.best()
 
 

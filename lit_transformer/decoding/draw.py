@@ -44,8 +44,7 @@ def draw(steps: Steps, prompt: Tensor, search: Search, generator: torch.Generato
             break
         if (len(stopped) - len(going)) * DROPPED >= len(stopped):
             sources, tokens, stopped = sources[going], tokens[going], stopped[going]
-            steps.reorder(going)
-            steps.keep(going)
+            steps.reorder(going, going)
     texts = zip(found, totals.tolist(), strict=True)
     return [search.hypothesis(ids, total, total / len(ids) ** search.length_penalty) for ids, total in texts]
 

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from lit_transformer.decoding.draw import find_texts
 from lit_transformer.decoding.guards import evaluating, require
+from lit_transformer.decoding.sampling import NextTokenModel
 from lit_transformer.decoding.search import Hypothesis, Search, Settings
-from lit_transformer.decoding.steps import PromptNetwork, PromptSteps
+from lit_transformer.decoding.steps import PromptSteps
 
 
 def decode_prompts(
-    network: PromptNetwork,
+    network: NextTokenModel,
     ids: Tensor,
     *,
     stop_token: int | None = None,

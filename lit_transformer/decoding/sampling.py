@@ -3,10 +3,10 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import TextModelConfig
+from lit_transformer.config.models import TextModelConfig
+from lit_transformer.decoding.guards import evaluating, require, sampling_rules
 from lit_transformer.nn.cache import KVCache
 
 
@@ -17,7 +17,7 @@ class NextTokenModel(Protocol):
     def config(self) -> TextModelConfig:
         """The network's settings."""
 
-    def hidden_states(self, ids: Tensor, *, cache: KVCache | None = None) -> Tensor:
+    def hidden_states(self, inputs: Tensor, *, cache: KVCache | None = None) -> Tensor:
         """Ids (batch, time) -> (batch, time, d_model)."""
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -61,7 +61,6 @@ def choose_tokens(
     return torch.multinomial(probabilities, 1, generator=generator)
 
 
-@torch.no_grad()
 def generate(
     model: NextTokenModel,
     ids: Tensor,
@@ -80,13 +79,16 @@ def generate(
     the cache is rebuilt at each token. A row that has produced stop_token goes on with it; all rows stopped is the end.
     The generator lives on the device of ids. Raises UserError for a setting out of range and an empty prompt.
     """
-    _check(ids, max_new_tokens, temperature, top_k, top_p)
+    require(
+        [
+            (ids.shape[1] > 0, "prompt", "an empty text", "at least one token", "give a prompt"),
+            (max_new_tokens >= 0, "max_new_tokens", max_new_tokens, "0 or more", "0 gives the prompt back"),
+            *sampling_rules(temperature, top_k, top_p),
+        ]
+    )
     cache = model.new_cache() if use_cache else None
     stopped = torch.zeros(ids.shape[0], 1, dtype=torch.bool, device=ids.device)
-    training = isinstance(model, nn.Module) and model.training
-    if isinstance(model, nn.Module):
-        model.eval()
-    try:
+    with evaluating(model):
         for _ in range(max_new_tokens):
             logits = model.logits(_last_hidden(model, ids, cache))  # (batch, vocab_size)
             token = choose_tokens(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
@@ -96,9 +98,6 @@ def generate(
             ids = torch.cat((ids, token), dim=1)  # (batch, time + 1)
             if stopped.all():
                 break
-    finally:
-        if isinstance(model, nn.Module):
-            model.train(training)
     return ids
 
 
@@ -110,16 +109,3 @@ def _last_hidden(model: NextTokenModel, ids: Tensor, cache: KVCache | None) -> T
         cache.reset()
         ids = ids[:, -context_length:]  # (batch, context_length)
     return model.hidden_states(ids[:, cache.length :], cache=cache)[:, -1]  # (batch, d_model)
-
-
-def _check(ids: Tensor, max_new_tokens: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
-    rules = [
-        (ids.shape[1] > 0, "prompt", "an empty text", "at least one token", "give a prompt"),
-        (max_new_tokens >= 0, "max_new_tokens", max_new_tokens, "0 or more", "0 gives the prompt back"),
-        (temperature >= 0, "temperature", temperature, "0 or more", "0 takes the most likely token"),
-        (top_k is None or top_k >= 1, "top_k", top_k, "1 or more", "leave it out to keep every token"),
-        (top_p is None or 0 < top_p <= 1, "top_p", top_p, "above 0, at most 1", "leave it out to keep every token"),
-    ]
-    broken = [f"{name}: got {got}; allowed: {allowed}; {fix}" for ok, name, got, allowed, fix in rules if not ok]
-    if broken:
-        raise UserError("\n".join(broken))

@@ -8,11 +8,12 @@ from torch import Tensor
 from lit_transformer.decoding.draw import find_texts
 from lit_transformer.decoding.guards import evaluating, require
 from lit_transformer.decoding.search import Hypothesis, Search, Settings
-from lit_transformer.decoding.steps import SourceNetwork, SourceSteps
+from lit_transformer.decoding.steps import SourceSteps
+from lit_transformer.models.seq2seq import Seq2Seq
 
 
 def decode_sources(
-    network: SourceNetwork,
+    network: Seq2Seq,
     inputs: Tensor,
     input_mask: Tensor | None = None,
     *,

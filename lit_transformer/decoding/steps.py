@@ -1,60 +1,15 @@
 """Networks that read one token more at a time, for the searches: `step`, and `reorder` as hypotheses come and go."""
 
 from abc import ABC, abstractmethod
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from lit_transformer.config.models import TextModelConfig
-from lit_transformer.nn.cache import DecoderCache, KVCache
+from lit_transformer.decoding.sampling import NextTokenModel
+from lit_transformer.models.seq2seq import Seq2Seq
 
 DROPPED = 8
 """Finished sources leave the batch once they are one in so many: the others' memory is copied when some leave."""
-
-
-class SourceNetwork(Protocol):
-    """An encoder-decoder."""
-
-    @property
-    def config(self) -> TextModelConfig:
-        """The network's settings."""
-
-    def encode(self, inputs: Tensor, *, input_mask: Tensor | None = None) -> Tensor:
-        """Sources (rows, time) -> memory (rows, time, d_model)."""
-
-    def decode(
-        self,
-        decoder_inputs: Tensor,
-        memory: Tensor,
-        *,
-        memory_mask: Tensor | None = None,
-        cache: DecoderCache | None = None,
-    ) -> Tensor:
-        """Ids (rows, time) -> (rows, time, d_model); n times as many rows as memory has share it n by n."""
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., d_model) -> logits (..., vocab_size)."""
-
-    def new_cache(self) -> DecoderCache:
-        """An empty cache."""
-
-
-class PromptNetwork(Protocol):
-    """A decoder-only network."""
-
-    @property
-    def config(self) -> TextModelConfig:
-        """The network's settings."""
-
-    def hidden_states(self, inputs: Tensor, *, cache: KVCache | None = None) -> Tensor:
-        """Ids (rows, time) -> (rows, time, d_model)."""
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., d_model) -> logits (..., vocab_size)."""
-
-    def new_cache(self) -> KVCache:
-        """An empty cache."""
 
 
 class Steps(ABC):
@@ -71,29 +26,29 @@ class Steps(ABC):
             self._ids = tokens
         return self.read(tokens)
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row i goes on from the old row `rows[i]`; rows of one source stay together, equally many for each."""
+    def reorder(self, rows: Tensor, sources: Tensor | None = None) -> None:
+        """Row i goes on from the old row `rows[i]`; a source's rows stay together, as many as every other's.
+
+        sources: places of those that still have rows; None: all.
+        """
         if self._ids is not None:
             self._ids = self._ids[rows]
-        self.reorder_cache(rows)
-
-    def keep(self, sources: Tensor) -> None:
-        """Forget every source but these, after their rows are gone."""
+        self.reorder_state(rows, sources)
 
     @abstractmethod
     def read(self, tokens: Tensor) -> Tensor:
-        """Logits (rows, vocab_size) after the last token."""
+        """Logits (rows, vocab_size) after the last of tokens (rows, time): all of them, or what the cache lacks."""
 
     @abstractmethod
-    def reorder_cache(self, rows: Tensor) -> None:
-        """What `reorder` does to the cache."""
+    def reorder_state(self, rows: Tensor, sources: Tensor | None) -> None:
+        """What `reorder` does to everything held for rows or sources."""
 
 
 class SourceSteps(Steps):
-    """An encoder-decoder's target side; all hypotheses of a source share its memory."""
+    """The target side of an encoder-decoder; all hypotheses of a source share its memory."""
 
     def __init__(
-        self, network: SourceNetwork, inputs: Tensor, input_mask: Tensor | None = None, *, cached: bool = True
+        self, network: Seq2Seq, inputs: Tensor, input_mask: Tensor | None = None, *, cached: bool = True
     ) -> None:
         super().__init__(cached=cached)
         self.network, self.mask = network, input_mask
@@ -105,13 +60,12 @@ class SourceSteps(Steps):
         hidden = self.network.decode(tokens, self.memory, memory_mask=self.mask, cache=self.cache)
         return self.network.logits(hidden[:, -1])
 
-    def reorder_cache(self, rows: Tensor) -> None:
-        """The memory's keys and values stay: rows change places only within their source."""
+    def reorder_state(self, rows: Tensor, sources: Tensor | None) -> None:
+        """Rows change places only within their source: what is known of a source stays, unless it goes."""
         if self.cache is not None:
-            self.cache.self_attention.reorder(rows)
-
-    def keep(self, sources: Tensor) -> None:
-        """Forget every source but these."""
+            self.cache.reorder(rows, same_sources=True)
+        if sources is None:
+            return
         self.memory = self.memory[sources]
         self.mask = None if self.mask is None else self.mask[sources]
         if self.cache is not None:
@@ -119,9 +73,9 @@ class SourceSteps(Steps):
 
 
 class PromptSteps(Steps):
-    """A decoder-only network that continues prompts of one length."""
+    """A decoder-only network that goes on from prompts of one length."""
 
-    def __init__(self, network: PromptNetwork, *, cached: bool = True) -> None:
+    def __init__(self, network: NextTokenModel, *, cached: bool = True) -> None:
         super().__init__(cached=cached)
         self.network = network
         self.cache = network.new_cache() if cached else None
@@ -130,7 +84,7 @@ class PromptSteps(Steps):
         """Logits (rows, vocab_size) after the last token."""
         return self.network.logits(self.network.hidden_states(tokens, cache=self.cache)[:, -1])
 
-    def reorder_cache(self, rows: Tensor) -> None:
+    def reorder_state(self, rows: Tensor, sources: Tensor | None) -> None:
         """Every row carries its prompt."""
         if self.cache is not None:
             self.cache.reorder(rows)

@@ -20,7 +20,6 @@ from lit_transformer.inference.text_run import TextRun, open_text_run
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.glm import GLM
-from lit_transformer.models.gpt import GPT
 from lit_transformer.models.heads import Head
 from lit_transformer.models.seq2seq import Seq2Seq
 from lit_transformer.nn.attention_recording import record_attention
@@ -108,7 +107,7 @@ def token_texts(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
 
 def _batch(run: TextRun, network: TextNetwork, text: str, target: str | None) -> dict[str, Tensor]:
     """What the network's `hidden_states` takes: the texts as it was trained to read them."""
-    by, headed = f"attend with a {run.config.model.kind}", network is not run.network
+    by = f"attend with a {run.config.model.kind}"
     if isinstance(network, Seq2Seq):
         pad, end = run.specials.required("pad", "end", by=by)
         inputs = _row(run, [*_encode(run, run.config.data.prefix + text), end])  # (1, time)
@@ -120,9 +119,9 @@ def _batch(run: TextRun, network: TextNetwork, text: str, target: str | None) ->
             "  fix      leave it out"
         )
     ids = _encode(run, text)
-    if headed or isinstance(network, Bert | GLM):
-        names = ("start", "extract") if isinstance(network, GPT) else ("cls", "sep")
-        first, last = run.specials.required(*names, by=by)
+    around = ("cls", "sep") if isinstance(network, Bert) else ("start", "extract")
+    if isinstance(network, Bert) or network is not run.network:  # a GPT's head knows a text by its ends
+        first, last = run.specials.required(*around, by=by)
         ids = [first, *ids, last]
     inputs = _row(run, ids)  # (1, time)
     how = {"prefix_length": torch.tensor([len(ids)])} if isinstance(network, GLM) else {}
@@ -176,4 +175,4 @@ def _in_words(model: object) -> str:
     assert isinstance(model, TransformerConfig)
     sides = (getattr(model, f"num_{side}_layers", None) or model.num_layers for side in ("encoder", "decoder"))
     layers = " + ".join(map(str, sides)) if hasattr(model, "num_encoder_layers") else str(model.num_layers)
-    return f"{model.kind}, {layers} layers, {model.num_heads} heads, d_model {model.d_model}"
+    return f"{model.kind}, num_layers {layers}, num_heads {model.num_heads}, d_model {model.d_model}"

@@ -17,6 +17,9 @@ from lit_transformer.records.atomic import write_atomic, write_text
 MAX_WEIGHTS = 12_000_000
 """Numbers in one page, about 30 MB of it: a browser still opens that at once."""
 
+SHOWN = 240
+"""Characters of the text in the heading."""
+
 
 def check_page(page: Path) -> None:
     """Raises UserError where the page cannot be written: before the network is loaded rather than afterwards."""
@@ -60,12 +63,12 @@ def attention_html(attention: Attention) -> str:
         )
     assets = files("lit_transformer.inference") / "assets"
     page = Template((assets / "attention.html").read_text(encoding="utf-8"))
-    counts = [f"{len(attention.tokens)} tokens"]
+    counts = [f"tokens {len(attention.tokens)}"]
     if attention.target_tokens is not None:
-        counts = [f"{len(attention.tokens)} source tokens", f"{len(attention.target_tokens)} target tokens"]
+        counts = [f"source tokens {len(attention.tokens)}", f"target tokens {len(attention.target_tokens)}"]
     return page.substitute(
-        title=_text(f"Attention: {textwrap.shorten(attention.text, 60, placeholder=' …')}"),
-        text=_text(attention.text),
+        title=_text(f"Attention in {textwrap.shorten(attention.text, 60, placeholder=' …')}"),
+        text=_text(attention.text if len(attention.text) <= SHOWN else f"{attention.text[:SHOWN]} …"),
         about=_text(" · ".join([attention.run, attention.model, *counts])),
         style=(assets / "attention.css").read_text(encoding="utf-8"),
         script=(assets / "attention.js").read_text(encoding="utf-8"),

@@ -8,8 +8,11 @@ from itertools import product
 import torch
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.decoding.blanks import decode_blanks
+from lit_transformer.decoding.search import Hypothesis
 from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.inference.text_run import TextRun
+from lit_transformer.models.glm import GLM
 
 BLANK = "[MASK]"
 """Stands for a blank in the texts that people write, whatever the tokenizer calls its own."""
@@ -87,7 +90,7 @@ def _by_bert(run: TextRun, pieces: list[list[int]], top: int) -> Found:
     single = [list(zip(*pair, strict=True)) for pair in zip(tokens.tolist(), probabilities.tolist(), strict=True)]
     combinations = nlargest(top, product(*single), key=lambda chosen: math.prod(p for _, p in chosen))
     return [
-        (tuple(run.decode([token]).strip() for token, _ in chosen), math.prod(p for _, p in chosen))
+        (tuple(run.decode([token]).strip().removeprefix("##") for token, _ in chosen), math.prod(p for _, p in chosen))
         for chosen in combinations
     ]
 
@@ -131,5 +134,47 @@ def _spans(run: TextRun, ids: list[int], blanks: int) -> tuple[str, ...] | None:
     return tuple(run.decode(span).strip() for span in spans) if len(spans) == blanks else None
 
 
-FILLERS = {"bert": _by_bert, "t5": _by_t5}
+def _by_glm(run: TextRun, pieces: list[list[int]], top: int) -> Found:
+    """One blank after another, from left to right, the best ways so far each in as many ways again."""
+    assert isinstance(run.network, GLM)
+    mask, start, end = run.specials.required("mask", "sop", "eop", by="fill")
+    text, places = list(pieces[0]), []
+    for piece in pieces[1:]:
+        places.append(len(text) + 1)
+        text += [mask, *piece]
+    _check_length(run, len(text) + 2 * len(places))
+    ways: list[tuple[list[list[int]], float]] = [([], 0.0)]
+    for place in places:
+        grown = []
+        for spans, total in ways:
+            for found in _one_blank(run.network, text, places, spans, place, (start, end), top):
+                if found.ended:
+                    grown.append(([*spans, found.ids], total + found.log_probability))
+        ways = nlargest(top, grown, key=lambda way: way[1])
+    return [(tuple(run.decode(span).strip() for span in spans), math.exp(total)) for spans, total in ways]
+
+
+def _one_blank(
+    network: GLM, text: list[int], places: list[int], spans: list[list[int]], place: int, ends: tuple[int, int], top: int
+) -> list[Hypothesis]:
+    """The likeliest spans of the blank at `place`, after the spans of those before it."""
+    start, end = ends
+    inputs, positions = list(text), list(range(1, len(text) + 1))
+    block_positions = [0] * len(text)
+    for written, span in zip(places, spans, strict=False):
+        inputs += [start, *span]
+        positions += [written] * (len(span) + 1)
+        block_positions += range(1, len(span) + 2)
+    rows = [torch.tensor([row]) for row in (inputs, positions, block_positions)]  # (1, time) each
+    room = min(LONGEST, network.config.context_length - len(inputs))
+    if room < 1:
+        return []
+    return decode_blanks(
+        network, rows[0], torch.tensor([place]), start_token=start, stop_token=end, positions=rows[1],
+        block_positions=rows[2], prefix_length=torch.tensor([len(text)]), max_length=room, length_penalty=0.0,
+        beam_size=max(2 * top, 4), n_best=max(2 * top, 4),
+    )[0]  # fmt: skip
+
+
+FILLERS = {"bert": _by_bert, "t5": _by_t5, "glm": _by_glm}
 """`model.kind` -> how it fills blanks."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from rich.console import Console
 from rich.progress import track
 from tokenizers import Tokenizer
@@ -78,25 +77,3 @@ def shown_progress(items: Sequence[Item], what: str) -> Iterable[Item]:
 def tell(message: str) -> None:
     """A line for people, on standard error."""
     print(message, file=sys.stderr)
-
-
-def batches_of(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Numbers of items of like length, longest first, in batches of at most `max_tokens` padded tokens."""
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if batches and (len(batches[-1]) + 1) * max(lengths[batches[-1][0]], 1) <= max_tokens:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Rows of ids as one tensor (rows, time), and which of it is no padding; None where nothing is."""
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), pad)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row)
-    if all(len(row) == longest for row in rows):
-        return ids, None
-    return ids, torch.arange(longest) < torch.tensor([[len(row)] for row in rows])

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.decoding.batches import length_batches, pad
 from lit_transformer.decoding.search import Hypothesis
 from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.inference.text_run import batches_of, open_text_run, padded, shown_progress, tell
@@ -72,7 +73,7 @@ class Translator:
         sources = [self._ids(line) for line in lines]
         found: list[list[Translation]] = [[Translation("", 0.0, 0.0)] for _ in lines]
         full = [index for index, ids in enumerate(sources) if ids]
-        batches = batches_of([len(sources[index]) for index in full], self.settings.max_tokens)
+        batches = length_batches([len(sources[index]) for index in full], self.settings.max_tokens)
         for batch in shown_progress(batches, "translating"):
             rows = [full[place] for place in batch]
             for row, hypotheses in zip(rows, self._decode([sources[row] for row in rows]), strict=True):
@@ -99,9 +100,8 @@ class Translator:
         return [*ids[:room], self._end]
 
     def _decode(self, sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
-        settings, decoding = self.settings, self.run.config.decoding
-        inputs, mask = padded(sources, self._pad)  # (rows, time)
-        given, usual = settings, decoding
+        given, usual = self.settings, self.run.config.decoding
+        inputs, mask = pad(sources, self._pad)  # (rows, time), (rows, time)
         beam_size = usual.beam_size if given.beam_size is None else given.beam_size
         return decode_sources(
             self.run.network,  # type: ignore[arg-type]  # the tasks that come here train encoder-decoders alone

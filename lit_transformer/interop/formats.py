@@ -73,7 +73,7 @@ def _gpt2(config: GPTConfig) -> Iterator[Pair]:
     for part in BOTH:
         yield Pair(f"norm.{part}", (f"transformer.ln_f.{part}",))
     if not config.tie_embeddings:
-        yield Pair("head.weight", ("lm_head.weight",), or_else="transformer.wte.weight")
+        yield Pair("head.weight", ("lm_head.weight",))
 
 
 def _bert(config: BertConfig, parts: tuple[str, ...]) -> Iterator[Pair]:
@@ -92,8 +92,8 @@ def _bert(config: BertConfig, parts: tuple[str, ...]) -> Iterator[Pair]:
         yield Pair(f"embedding_norm.{part}", (f"{embeddings}.LayerNorm.{part}",))
         for index in range(config.num_layers):
             there = f"bert.encoder.layer.{index}"
-            parts = tuple(f"{there}.attention.self.{name}.{part}" for name in ("query", "key", "value"))
-            yield Pair(f"blocks.{index}.attention.input.{part}", parts)
+            heads = tuple(f"{there}.attention.self.{name}.{part}" for name in ("query", "key", "value"))
+            yield Pair(f"blocks.{index}.attention.input.{part}", heads)
             for ours, theirs in layers.items():
                 yield Pair(f"blocks.{index}.{ours}.{part}", (f"{there}.{theirs}.{part}",))
         if "pooler" in parts:
@@ -111,8 +111,7 @@ def _bert(config: BertConfig, parts: tuple[str, ...]) -> Iterator[Pair]:
         yield Pair("lm_head.output_bias", ("cls.predictions.bias",))
         if not config.tie_embeddings:
             yield Pair("lm_head.output_bias", ("cls.predictions.decoder.bias",))  # the one that is computed with
-            weight = "bert.embeddings.word_embeddings.weight"
-            yield Pair("lm_head.output.weight", ("cls.predictions.decoder.weight",), or_else=weight)
+            yield Pair("lm_head.output.weight", ("cls.predictions.decoder.weight",))
 
 
 def _t5(config: T5Config) -> Iterator[Pair]:
@@ -150,12 +149,15 @@ def _marian(config: EncoderDecoderConfig) -> Iterator[Pair]:
     """
     order = (*range(0, config.d_model, 2), *range(1, config.d_model, 2))
     reads, writes = {1: order}, {0: order}
+    encoder, decoder = (f"model.{side}.embed_tokens.weight" for side in ("encoder", "decoder"))
     if config.share_embeddings:
-        names = ("model.decoder.embed_tokens.weight",)
-        yield Pair("token_embedding.weight", ("model.shared.weight",), orders=reads, or_else=names[0])
+        yield Pair("token_embedding.weight", ("model.shared.weight",), orders=reads, or_else=decoder)
+        if not config.tie_embeddings:  # transformers 5 then ties the two sides neither
+            yield Pair("token_embedding.weight", (encoder,), orders=reads)
+            yield Pair("token_embedding.weight", (decoder,), orders=reads)
     else:
-        yield Pair("token_embedding.weight", ("model.decoder.embed_tokens.weight",), orders=reads)
-        yield Pair("source_embedding.weight", ("model.encoder.embed_tokens.weight",), orders=reads)
+        yield Pair("token_embedding.weight", (decoder,), orders=reads)
+        yield Pair("source_embedding.weight", (encoder,), orders=reads)
     if not config.tie_embeddings:
         yield Pair("head.weight", ("lm_head.weight",), orders=reads)
     for side, layers in _sides(config).items():

@@ -21,12 +21,9 @@ MODELS: dict[type[ModelConfig], Callable[..., TextNetwork]] = {
 """Class of a network's settings -> the network."""
 
 
-def build_model(config: ModelConfig, **parts: bool) -> TextNetwork:
-    """The network that the settings describe, with fresh weights from torch's global generator.
-
-    parts: what the network itself can be asked for besides, such as BERT's `next_sentence` head.
-    """
+def build_model(config: ModelConfig) -> TextNetwork:
+    """The network that the settings describe, with fresh weights from torch's global generator."""
     if type(config) not in MODELS:
         kinds = ", ".join(sorted(known.kind for known in MODELS))
         raise UserError(f"model.kind: got {config.kind} ({type(config).__name__}); allowed: {kinds}")
-    return MODELS[type(config)](config, **parts)
+    return MODELS[type(config)](config)

@@ -14,8 +14,8 @@ from lit_transformer.nn.positions import Rotary, rotate
 SHORT = 512
 """Keys up to which training on a CPU keeps the probabilities instead of computing them twice."""
 
-Recorder = Callable[[Tensor, Tensor, Tensor | None, bool, Tensor | None], None]
-"""Is told what a layer attends with: queries, keys, mask, causal, position bias."""
+Recorder = Callable[[int, Tensor, Tensor, Tensor | None, bool, Tensor | None], None]
+"""Is told what a layer attends with: rows of its input, queries, keys, mask, causal, position bias."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -81,7 +81,7 @@ class MultiHeadAttention(nn.Module):
         if cache is not None and context is None:
             keys, values = cache.append(keys, values)
         if self.recorder is not None:
-            self.recorder(queries, keys, mask, causal, position_bias)
+            self.recorder(shape[0], queries, keys, mask, causal, position_bias)
         attended = self._attend(queries, keys, values, mask, causal, position_bias)
         return self.output(attended.transpose(1, 2).flatten(2)).view(shape)  # (batch, queries, d_model)
 

@@ -66,12 +66,15 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def _recorder(recorded: dict[str, Tensor], name: str, scale: float | None, outer: Recorder | None) -> Recorder:
-    def record(queries: Tensor, keys: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None) -> None:
-        recorded[name] = attention_weights(
-            queries, keys, scale=scale, mask=mask, causal=causal, position_bias=bias
-        )  # (batch, heads, queries, keys)
+    def record(
+        rows: int, queries: Tensor, keys: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None
+    ) -> None:
+        weights = attention_weights(queries, keys, scale=scale, mask=mask, causal=causal, position_bias=bias)
+        # rows that share a context lie behind one another among its queries
+        weights = weights.unflatten(2, (rows // len(weights), -1))  # (contexts, heads, sharing, queries, keys)
+        recorded[name] = weights.transpose(1, 2).flatten(0, 1)  # (batch, heads, queries, keys)
         if outer is not None:
-            outer(queries, keys, mask, causal, bias)
+            outer(rows, queries, keys, mask, causal, bias)
 
     return record
 

@@ -76,7 +76,7 @@ def span_corruption(
     marked = ids.copy()
     marked[starts] = sentinels[: len(starts)]
     inputs = np.append(marked[~noise | first], end_id)
-    targets = np.insert(ids, starts, sentinels[: len(starts)])[np.insert(noise, starts, True)]
+    targets = np.insert(ids[noise], noise.cumsum()[starts] - 1, sentinels[: len(starts)])
     return SpanCorruption(inputs=inputs, targets=np.append(targets, end_id))
 
 

@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import OptimizerConfig, TrainerConfig
-from lit_transformer.records.checkpoints import MANIFEST, CheckpointFolder
+from lit_transformer.interop.checkpoint import read_checkpoint as read_checkpoint
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.non_finite import Diverged, all_finite
@@ -47,29 +48,6 @@ class VerifiedCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
-
-
-def read_checkpoint(path: Path, folder: CheckpointFolder | None = None) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values on the CPU, its SHA-256 compared with its folder's manifest first.
-
-    `folder` is one that has just found the file, and need not hash it again. Raises UserError where the file is
-    missing, damaged, cut, or not written by a run of this project.
-    """
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path}.\n  fix      train the run first")
-    if not (folder or CheckpointFolder(path.parent)).holds(path):
-        raise UserError(
-            f"{path} is damaged or foreign: its size and SHA-256 are not those of any checkpoint that the run saved "
-            f"({path.parent / MANIFEST}).\n"
-            "  fix      take it away; `fit --resume` goes on from the newest good one"
-        )
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises EOFError, RuntimeError, UnpicklingError ... for what it cannot read
-        raise UserError(f"The checkpoint {path} cannot be read ({type(error).__name__}: {error}).") from None
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise UserError(f"{path} is no checkpoint of this project: it holds no state_dict.")
-    return checkpoint
 
 
 class Checkpoints:

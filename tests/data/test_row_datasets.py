@@ -1,7 +1,6 @@
 """Batches hold the rows as they were stored, padded to one shape a step, for every kind of task and network."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,173 +10,36 @@ import torch
 from torch import Tensor
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, GPTConfig, ModelConfig, T5Config
-from lit_transformer.config.schema import DataConfig, ExperimentConfig, ObjectiveConfig
+from lit_transformer.config.models import MODEL_CONFIGS, BertConfig, EncoderDecoderConfig, GPTConfig, T5Config
+from lit_transformer.config.registry import TASK_OBJECTIVES
+from lit_transformer.config.schema import DataConfig, ExperimentConfig, ObjectiveConfig, TokenizerConfig
 from lit_transformer.data.buckets import BucketOrder, Buckets
+from lit_transformer.data.prepare_rows import prepare_rows
 from lit_transformer.data.prepared_rows import PreparedRows
 from lit_transformer.data.row_datasets import build_row_dataset, row_lengths, row_sequences
 from lit_transformer.data.sampler import PADDING, EpochSampler, Plan, Sharding
-from lit_transformer.data.specials import Specials
+from lit_transformer.data.specials import Specials, specials_of
+from lit_transformer.data.tokenizers import load_tokenizer
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.encoder_decoder import EncoderDecoder
 from lit_transformer.models.gpt import GPT
 from lit_transformer.models.heads import Chooser, Classifier
 from lit_transformer.models.t5 import T5
-
-VOCAB, CONTEXT, ROWS = 60, 32, 23
-SPECIALS = Specials(pad=1, end=2, cls=3, sep=4, start=5, delimiter=6, extract=7, eot=8)
-PAD, END, CLS, SEP, START, DELIMITER, EXTRACT, EOT = range(1, 9)
-IGNORED = -100
-TINY = {"context_length": CONTEXT, "vocab_size": VOCAB, "d_model": 16, "num_heads": 2, "num_layers": 1, "dropout": 0.0}
-
-Row = dict[str, list[int]]
-"""The ids of one row by column."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A kind of batch, and a row of it written out by hand: what each tensor holds before its padding."""
-
-    task: str
-    model: type[ModelConfig]
-    columns: tuple[str, ...]
-    rows: Callable[[Row, int], dict[str, Any]]
-    objective: str | None = None
-    training: bool = True
-    specials: Specials = SPECIALS
-    filler: int = PAD
-
-    @property
-    def config(self) -> ExperimentConfig:
-        return ExperimentConfig(
-            task=self.task,  # type: ignore[arg-type]
-            model=self.model(**TINY),  # type: ignore[arg-type]
-            objective=ObjectiveConfig(name=self.objective),  # type: ignore[arg-type]
-            data=DataConfig(batch_size=8),
-        )  # fmt: skip
-
-
-def pair_row(row: Row, label: int) -> dict[str, Any]:
-    return {
-        "inputs": [*row["source"], END], "decoder_inputs": [PAD, *row["target"]], "targets": [*row["target"], END]
-    }  # fmt: skip
-
-
-def bert_row(row: Row, label: int) -> dict[str, Any]:
-    first, second = [CLS, *row["text"], SEP], [*row["pair"], SEP] if "pair" in row else []
-    return {
-        "inputs": first + second, "token_types": [0] * len(first) + [1] * len(second), "targets": label
-    }  # fmt: skip
-
-
-def gpt_row(row: Row, label: int) -> dict[str, Any]:
-    ids = [START, *row["text"], *([DELIMITER, *row["pair"]] if "pair" in row else []), EXTRACT]
-    return {"inputs": ids, "ends": len(ids) - 1, "lm_targets": ids[1:], "targets": label}
-
-
-def bert_choices(row: Row, label: int) -> dict[str, Any]:
-    first = [CLS, *row["context"], SEP]
-    seconds = [[*row[choice], SEP] for choice in ("choice1", "choice2", "choice3")]
-    return {
-        "inputs": [first + second for second in seconds],
-        "token_types": [[0] * len(first) + [1] * len(second) for second in seconds],
-        "targets": label,
-    }
-
-
-def gpt_choices(row: Row, label: int) -> dict[str, Any]:
-    texts = [[START, *row["context"], DELIMITER, *row[choice], EXTRACT] for choice in ("choice1", "choice2", "choice3")]
-    return {
-        "inputs": texts, "ends": [len(ids) - 1 for ids in texts], "lm_targets": [ids[1:] for ids in texts],
-        "targets": label,
-    }  # fmt: skip
-
-
-def answers(row: Row, before: list[int], after: list[int]) -> tuple[list[list[int]], list[list[int]]]:
-    """Inputs and targets of each answer; what follows the last token of a longer context is padding anyway."""
-    prompt, found = before + row["prompt"], [row["choice1"] + after, row["choice2"] + after]
-    return [prompt + answer for answer in found], [[IGNORED] * (len(prompt) - 1) + answer for answer in found]
-
-
-def text_evaluation(row: Row, label: int) -> dict[str, Any]:
-    inputs, targets = answers(row, [EOT], [EOT])
-    return {"inputs": inputs, "targets": targets, "labels": label}
-
-
-def text_training(row: Row, label: int) -> dict[str, Any]:
-    inputs, targets = answers(row, [EOT], [EOT])
-    return {"inputs": inputs[label], "targets": targets[label]}
-
-
-def bare_text_training(row: Row, label: int) -> dict[str, Any]:
-    inputs, targets = answers(row, [], [])
-    return {"inputs": inputs[label], "targets": targets[label]}
-
-
-def t5_evaluation(row: Row, label: int) -> dict[str, Any]:
-    found = [row["choice1"], row["choice2"]]
-    return {
-        "inputs": [*row["prompt"], END], "decoder_inputs": [[PAD, *answer] for answer in found],
-        "targets": [[*answer, END] for answer in found], "labels": label,
-    }  # fmt: skip
-
-
-def t5_training(row: Row, label: int) -> dict[str, Any]:
-    right = row["choice1"] if label == 0 else row["choice2"]
-    return {"inputs": [*row["prompt"], END], "decoder_inputs": [PAD, *right], "targets": [*right, END]}
-
-
-PAIR, CHOICES, TEXT = (
-    ("source", "target"),
-    ("context", "choice1", "choice2", "choice3"),
-    ("prompt", "choice1", "choice2"),
+from tests.data.row_cases import (
+    CASES,
+    CONTEXT,
+    EOT,
+    IGNORED,
+    PAD,
+    ROWS,
+    SPECIALS,
+    TEXT,
+    Case,
+    Row,
+    num_labels,
+    prepare,
+    stored,
 )
-CASES = {
-    "translation": Case("translation", EncoderDecoderConfig, PAIR, pair_row),
-    "text_to_text": Case("text_to_text", T5Config, PAIR, pair_row, training=False),
-    "bert": Case("classification", BertConfig, ("text",), bert_row),
-    "bert pairs": Case("classification", BertConfig, ("text", "pair"), bert_row, training=False),
-    "gpt": Case("classification", GPTConfig, ("text",), gpt_row, training=False),
-    "gpt pairs": Case("classification", GPTConfig, ("text", "pair"), gpt_row),
-    "bert choices": Case("multiple_choice", BertConfig, CHOICES, bert_choices, "label"),
-    "gpt choices": Case("multiple_choice", GPTConfig, CHOICES, gpt_choices, training=False),
-    "text": Case("classification", GPTConfig, TEXT, text_training, "text", specials=Specials(pad=PAD, eot=EOT)),
-    "text evaluation": Case(
-        "multiple_choice", GPTConfig, TEXT, text_evaluation, "text", training=False, specials=Specials(pad=PAD, eot=EOT)
-    ),
-    "text without specials": Case(
-        "classification", GPTConfig, TEXT, bare_text_training, "text", specials=Specials(), filler=0
-    ),
-    "t5 text": Case("classification", T5Config, TEXT, t5_training, "text"),
-    "t5 text evaluation": Case("classification", T5Config, TEXT, t5_evaluation, "text", training=False),
-}
-
-
-def stored(columns: tuple[str, ...], num_labels: int = 2) -> tuple[list[Row], list[int]]:
-    """Rows of ids, all different, and their labels."""
-    generator = np.random.default_rng(len(columns))
-    rows = [
-        {name: generator.integers(10, VOCAB, generator.integers(1, 12)).tolist() for name in columns}
-        for _ in range(ROWS)
-    ]
-    return rows, generator.integers(0, num_labels, ROWS).tolist()
-
-
-def prepare(folder: Path, rows: list[Row], labels: list[int]) -> PreparedRows:
-    """The files that preparation leaves."""
-    for name in rows[0]:
-        np.array([index for row in rows for index in row[name]], dtype=np.uint16).tofile(folder / f"val.{name}.bin")
-        offsets = np.cumsum([0, *(len(row[name]) for row in rows)])
-        offsets.astype(np.int64).tofile(folder / f"val.{name}.offsets.bin")
-    np.array(labels, dtype=np.int64).tofile(folder / "val.labels.bin")
-    return PreparedRows(
-        folder=folder, vocab_size=VOCAB, columns=tuple(rows[0]), rows={"val": len(rows)}, tokens={"val": 0}, labels=(),
-        majority={}, truncated={}, dropped={}, fingerprint="", dtype="uint16",
-    )  # fmt: skip
-
-
-def num_labels(case: Case) -> int:
-    return 3 if "choice3" in case.columns else 2
 
 
 def plans(case: Case, prepared: PreparedRows, parts: int = 1, **sizes: int) -> list[list[Plan]]:
@@ -426,3 +288,35 @@ def test_rows_beyond_the_context_are_a_fault_of_preparation(tmp_path: Path) -> N
     prepared = prepare(tmp_path, [{"source": [10] * CONTEXT, "target": [10]}], [0])  # the end makes it too long
     with pytest.raises(AssertionError, match=f"preparation left {CONTEXT + 1} tokens"):
         build_row_dataset(case.config, prepared, "val", SPECIALS, training=True)
+
+
+KINDS = [
+    (task, kind, objective)
+    for task, kinds in TASK_OBJECTIVES.items() if task != "language_model"
+    for kind, objectives in kinds.items() for objective in objectives
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "kind", "objective"), KINDS)
+def test_real_rows_cut_to_a_short_context_fill_it(task: str, kind: str, objective: str) -> None:
+    context = {"translation": 4, "text_to_text": 16, "classification": 10, "multiple_choice": 18}[task]
+    template = "{context} " if task == "multiple_choice" else "{text} "
+    config = ExperimentConfig(
+        task=task,  # type: ignore[arg-type]
+        model=MODEL_CONFIGS[kind](**{"context_length": context}),  # type: ignore[arg-type]
+        objective=ObjectiveConfig(name=objective, template=template),  # type: ignore[arg-type]
+        data=DataConfig(batch_size=64, tokenizer=TokenizerConfig(kind="words", vocab_size=None, min_frequency=1)),
+    )
+    prepared = prepare_rows(config)
+    assert prepared.truncated
+    specials = specials_of(load_tokenizer(prepared.tokenizer_path))
+    for training in (True, False):
+        dataset = build_row_dataset(config, prepared, "val", specials, training=training)
+        order = BucketOrder(row_lengths(config, prepared, "val"), seed=0, batch_size=64)
+        batches = [dataset[Plan(step, step)] for step in order.steps(0)]
+        times = [batch[key].shape[-1] for batch in batches for key in ("inputs", "decoder_inputs") if key in batch]
+        assert max(times) == context
+        assert all(float(batch["window_count"]) == targets_of(batch) for batch in batches)
+        assert all(
+            0 <= int(batch["inputs"].min()) <= int(batch["inputs"].max()) < prepared.vocab_size for batch in batches
+        )

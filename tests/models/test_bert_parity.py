@@ -16,7 +16,6 @@ from transformers import (
 )
 
 from lit_transformer.config.models import BertConfig
-from lit_transformer.models import build_model
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.heads import Chooser, Classifier, body_of
@@ -132,7 +131,7 @@ def random_targets(config: BertConfig, n: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("gathered", [True, False])
 def test_masked_lm(config: BertConfig, padded: bool, gathered: bool) -> None:
-    model, peer = make_pair(config, build_model(config), BertForMaskedLM)
+    model, peer = make_pair(config, Bert(config), BertForMaskedLM)
     assert model.num_parameters() == peer.num_parameters()
     batch = (
         texts(config, ROWS) if padded else {"inputs": torch.randint(config.vocab_size, (ROWS, config.context_length))}
@@ -153,7 +152,7 @@ def test_masked_lm(config: BertConfig, padded: bool, gathered: bool) -> None:
 
 def test_empty_places_of_targets_count_nothing() -> None:
     """Rows with fewer targets than others are filled up with place 0 and no target."""
-    model, peer = make_pair(SMALL, build_model(SMALL), BertForMaskedLM)
+    model, peer = make_pair(SMALL, Bert(SMALL), BertForMaskedLM)
     batch = texts(SMALL, ROWS)
     targets, places = random_targets(SMALL, 5)
     labels = spread(SMALL, targets[:, :3], places[:, :3])
@@ -168,7 +167,7 @@ def test_empty_places_of_targets_count_nothing() -> None:
 
 
 def test_label_smoothing_is_torchs() -> None:
-    model, peer = make_pair(SMALL, build_model(SMALL), BertForMaskedLM)
+    model, peer = make_pair(SMALL, Bert(SMALL), BertForMaskedLM)
     inputs = torch.randint(65, (ROWS, SMALL.context_length))
     targets, places = random_targets(SMALL, 3)
     total, count = model.loss(inputs, targets, target_positions=places, label_smoothing=0.1)
@@ -179,8 +178,7 @@ def test_label_smoothing_is_torchs() -> None:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_next_sentence(config: BertConfig) -> None:
-    model, peer = make_pair(config, build_model(config, next_sentence=True), BertForPreTraining)
-    assert isinstance(model, Bert)
+    model, peer = make_pair(config, Bert(config, next_sentence=True), BertForPreTraining)
     assert model.num_parameters() == peer.num_parameters()
     batch = texts(config, ROWS)
     targets, places = random_targets(config, 3)

@@ -85,6 +85,18 @@ def test_cross_attention(num_kv_heads: int, padded: bool, cached: bool) -> None:
         assert mask is None or (recorded[""].masked_select(~mask) == 0).all()
 
 
+def test_rows_that_share_a_context_are_recorded_one_by_one() -> None:
+    torch.manual_seed(8)
+    layer = MultiHeadAttention(d_model=WIDTH, num_heads=HEADS)
+    x, context = torch.randn(2 * BATCH, TIME, WIDTH), torch.randn(BATCH, KEYS, WIDTH)
+    mask = torch.arange(KEYS) < torch.tensor([5, 2, 4])[:, None, None, None]
+    with record_attention(layer) as shared:
+        layer(x, context, mask=mask)
+    with record_attention(layer) as apart:
+        layer(x, context.repeat_interleave(2, dim=0), mask=mask.repeat_interleave(2, dim=0))
+    torch.testing.assert_close(shared[""], apart[""], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("steps", [[1] * 7, [3, 1, 3]])
 @pytest.mark.parametrize("num_kv_heads", [4, 1])
 def test_cached_decoding_gives_the_rows_of_the_whole_text(steps: list[int], num_kv_heads: int) -> None:
@@ -154,7 +166,8 @@ def test_a_layer_that_is_not_recorded_runs_no_further_operator() -> None:
     layer, x = MultiHeadAttention(d_model=WIDTH, num_heads=HEADS), torch.randn(BATCH, TIME, WIDTH)
 
     def without_hook() -> Tensor:
-        return layer.output(layer._attend(*layer._project(x), None, True, None).transpose(1, 2).flatten(2))
+        attended = layer._attend(*layer._project(x), None, True, None)
+        return layer.output(attended.transpose(1, 2).flatten(2)).view(x.shape)
 
     expected = operators(without_hook)
     assert operators(lambda: layer(x, causal=True)) == expected

@@ -1,5 +1,7 @@
 """What blank infilling takes away: exact shares, no overlap, whole sentences, half a document or more."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_spans_take_the_exact_share(length: int, rate: float, mean_span: float) 
         assert len(found) == spans and blanks.lengths.sum() == masked and blanks.lengths.min() >= 1
         assert found[0][0] >= 0 and found[-1][1] <= length
         gap = int(length - masked >= spans - 1)
-        assert all(later >= end + gap for (_, end), (later, _) in zip(found, found[1:], strict=False))
+        assert all(later >= end + gap for (_, end), (later, _) in pairwise(found))
 
 
 def test_every_placing_and_order_is_as_likely() -> None:

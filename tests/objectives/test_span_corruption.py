@@ -83,7 +83,7 @@ def test_inverse_counts_and_sentinels(length: int, rate: float, mean_span: float
 
 
 def test_by_hand() -> None:
-    """A text of five tokens, of which two are taken in two spans, has one mask: kept, taken, kept, kept, taken or so."""
+    """Two of five tokens, each a span, the last one among them: there are two ways."""
     ids = np.array([10, 11, 12, 13, 14])
     found = set()
     for seed in range(50):

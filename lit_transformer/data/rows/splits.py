@@ -26,9 +26,9 @@ def split_examples(given: Mapping[str, list[Example]], data: DataConfig) -> dict
     splits: dict[str, list[Example]] = {}
     for split in ("test", "val"):
         count = round(len(given["train"]) * shares[split])
-        train, out = held(train, count) if count else (train, [])
+        train, out = held(train, count) if count and train else (train, [])
         splits[split] = given.get(split, out)
-        if shares[split] and not out:
+        if shares[split] and not out and train:
             raise UserError(
                 f"the {split} split is empty: {shares[split]:g} of {len(given['train'])} rows\n"
                 f"  fix      raise data.{split}_fraction, or set data.{split}_path"
@@ -36,8 +36,9 @@ def split_examples(given: Mapping[str, list[Example]], data: DataConfig) -> dict
     if not train or not splits["val"]:
         name = "validation" if train else "training"
         raise UserError(
-            f"the {name} split is empty (data.val_fraction={data.val_fraction}, data.val_path={data.val_path}, "
-            f"data.test_fraction={data.test_fraction})\n  fix      set data.val_path, or other fractions"
+            f"the {name} split of {len(given['train'])} rows is empty (data.val_fraction={data.val_fraction}, "
+            f"data.val_path={data.val_path}, data.test_fraction={data.test_fraction})\n"
+            "  fix      set data.val_path, or other fractions"
         )
     return {"train": train, "val": splits["val"], "test": splits["test"]}
 

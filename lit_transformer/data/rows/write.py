@@ -34,4 +34,4 @@ def write_files(folder: Path, files: Mapping[str, bytes | NDArray[np.generic]]) 
     """Writes what the names stand for; raises OutOfSpaceError with the bytes of all where the disk is full."""
     needed = sum(content.nbytes if isinstance(content, np.ndarray) else len(content) for content in files.values())
     for name, content in files.items():
-        append(folder / name, content if isinstance(content, bytes) else np.ascontiguousarray(content).data, needed)
+        append(folder / name, content.tobytes() if isinstance(content, np.ndarray) else content, needed)

@@ -11,6 +11,8 @@
 
   const side = () => data.sides[shown.side];
   const layer = () => side().layers[shown.layer];
+  const longest = () => Math.max(side().queries.length, side().keys.length);
+  const isLong = () => longest() > MANY;
   const thousandths = (head, query, key) => layer()[head][query][key] ?? 0; // a row ends with its last weight above 0
 
   function weight(head, query, key) {
@@ -83,9 +85,10 @@
     radios("layers", side().layers.map((_, index) => String(index)), "layer");
     shown.query = side().queries.length - 1;
     shown.key = 0;
-    document.querySelector(".views").classList.toggle("long", side().keys.length > MANY);
+    document.querySelector(".views").classList.toggle("long", isLong());
     fillLabels();
     showLayer();
+    scrollLinks();
   }
 
   function showLayer() {
@@ -122,7 +125,7 @@
 
   function fitMap() {
     const room = element("map").clientWidth - element("rows").offsetWidth - 4;
-    const size = Math.max(11, Math.min(36, Math.floor(room / side().keys.length)));
+    const size = Math.max(11, Math.min(44, Math.floor(room / side().keys.length)));
     const font = `${Math.min(13, size - 1)}px`;
     element("field").dataset.size = size;
     const [width, height] = [side().keys.length * size, side().queries.length * size];
@@ -140,7 +143,7 @@
     const label = (token) => make("span", spelled(token));
     element("columns").replaceChildren(...side().keys.map(label));
     element("rows").replaceChildren(...side().queries.map(label));
-    element("links").style.setProperty("--step", side().queries.length > MANY ? "20px" : "26px");
+    element("links").style.setProperty("--step", `${step()}px`);
     element("queries").replaceChildren(...side().queries.map((token, query) => {
       const item = make("li");
       const button = make("button", spelled(token), { type: "button", dir: "auto" });
@@ -157,10 +160,11 @@
     fitMap();
   }
 
+  const step = () => (isLong() ? 20 : 26); // pixels from one token of the lists to the next
+
   function line(query, key, width, opacity) {
     const made = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    const step = parseInt(element("links").style.getPropertyValue("--step"), 10);
-    const place = { x1: "2%", y1: (query + 0.5) * step, x2: "98%", y2: (key + 0.5) * step };
+    const place = { x1: "2%", y1: (query + 0.5) * step(), x2: "98%", y2: (key + 0.5) * step() };
     for (const [name, value] of Object.entries({ ...place, "stroke-width": width, "stroke-opacity": opacity })) {
       made.setAttribute(name, value);
     }
@@ -168,10 +172,9 @@
   }
 
   function drawAllLines() {
-    const step = parseInt(element("links").style.getPropertyValue("--step"), 10);
-    element("lines").style.height = `${Math.max(side().queries.length, side().keys.length) * step}px`;
+    element("lines").style.height = `${longest() * step()}px`;
     const lines = [];
-    if (Math.max(side().queries.length, side().keys.length) <= MANY) {
+    if (!isLong()) {
       side().queries.forEach((_, query) => side().keys.forEach((__, key) => {
         const share = weight(shown.head, query, key);
         if (share > 0.04) lines.push(line(query, key, 1, share * 0.45));
@@ -210,6 +213,12 @@
     shown.query = Math.max(0, Math.min(side().queries.length - 1, query));
     shown.key = Math.max(0, Math.min(side().keys.length - 1, key));
     showPlace();
+    scrollLinks();
+  }
+
+  // Not while the pointer is over the list itself: it would run away.
+  function scrollLinks() {
+    element("links").scrollTop = shown.query * step() - element("links").clientHeight / 2;
   }
 
   function pointAt(event) {
@@ -217,7 +226,7 @@
     moveTo(Math.floor((event.clientY - box.top) / cellSize()), Math.floor((event.clientX - box.left) / cellSize()));
     const tip = element("tip");
     tip.replaceChildren(
-      `${spelled(side().queries[shown.query])} → ${spelled(side().keys[shown.key])}`,
+      `${spelled(side().queries[shown.query])} → ${spelled(side().keys[shown.key])} `,
       make("b", digits(weight(shown.head, shown.query, shown.key))),
     );
     tip.hidden = false;
