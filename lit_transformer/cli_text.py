@@ -11,7 +11,9 @@ import typer
 
 from lit_transformer.config.errors import UserError
 
-Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/translation_tiny/<run-id> or a cell of a sweep.")]
+Run = Annotated[
+    Path, typer.Argument(help="A run's folder, such as runs/translation_tiny/<run-id> or a cell of a sweep.")
+]
 Texts = Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT]...", help="Texts; none = those of --file.")]
 File = Annotated[
     Optional[Path], typer.Option("--file", help="A file with one text a line; without it and texts, standard input.")

@@ -187,7 +187,7 @@ def to_hugging_face(model: ModelConfig, others: Sequence[str] = ()) -> dict[str,
         )
     settings = filled(dataclasses.asdict(model))
     problems = [
-        unheld(f"model.{name}", settings[name], _shown(allowed))
+        unheld(f"model.{name}", settings[name], shown(allowed))
         for name, allowed in form.ours.items()
         if settings[name] != allowed
     ]
@@ -216,7 +216,7 @@ def from_hugging_face(config: Mapping[str, object], place: str) -> tuple[str, di
             f"  allowed  {', '.join(known.model_type for known in FORMATS)}"
         )
     problems = [
-        unheld(f"{place}: {key}", config[key], _shown(allowed))
+        unheld(f"{place}: {key}", config[key], shown(allowed))
         for key, allowed in form.theirs.items()
         if config.get(key, allowed) != allowed
     ]
@@ -224,7 +224,7 @@ def from_hugging_face(config: Mapping[str, object], place: str) -> tuple[str, di
     for option in form.options:
         value = _read(config, option)
         if settings.setdefault(option.ours, value) != value and value is not None:
-            problems.append(unheld(f"{place}: {option.theirs[0]}", value, _shown(settings[option.ours])))
+            problems.append(unheld(f"{place}: {option.theirs[0]}", value, shown(settings[option.ours])))
     named = _read(config, form.activation)
     activation = next((ours for ours, theirs in form.activations.items() if named in theirs), None)
     if activation is None:
@@ -240,7 +240,7 @@ def from_hugging_face(config: Mapping[str, object], place: str) -> tuple[str, di
 
 def unheld(key: str, got: object, allowed: str) -> str:
     """A setting that one side has and the other cannot express, as a person reads it."""
-    return f"{key}\n  got      {_shown(got)}\n  allowed  {allowed}"
+    return f"{key}\n  got      {shown(got)}\n  allowed  {allowed}"
 
 
 def filled(settings: Mapping[str, object]) -> dict[str, object]:
@@ -268,5 +268,6 @@ def _read(config: Mapping[str, object], option: Option) -> object:
     return next((config[key] for key in option.theirs if key in config), option.default)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as it is typed."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

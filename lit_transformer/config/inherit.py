@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lit_transformer.config.errors import Problem, UserError
 from lit_transformer.config.fields import fields_of
-from lit_transformer.config.hugging_face import filled, from_hugging_face
+from lit_transformer.config.hugging_face import filled, from_hugging_face, shown
 from lit_transformer.config.layers import Layer, flatten
 from lit_transformer.config.schema import MODEL_CONFIGS
 from lit_transformer.config.suggest import did_you_mean
@@ -104,6 +104,8 @@ def inherited_layer(values: Mapping[str, object], origins: Mapping[str, str]) ->
         fix = " ".join(line.strip() for line in str(error).splitlines())
         return Layer(), [Problem(key=KEY, origin=origin, got=text, allowed="a source that can be used", fix=fix)]
     problems = _contradictions(values, origins, theirs, source)
+    if any(problem.key == "model.kind" for problem in problems):
+        return Layer(), problems  # the other settings would be unknown to it
     new = {key: value for key, value in theirs.items() if key not in OWN and key not in values}
     return Layer(new, dict.fromkeys(new, f"init_from {text}")), problems
 
@@ -115,6 +117,8 @@ def contradictions(kind: str, values: Mapping[str, object], theirs: Mapping[str,
     found = {}
     for key in values:
         if key not in fields or key not in source or key in OWN | FREE or not key.startswith(("model.", TOKENIZER)):
+            continue
+        if values[key] is None and theirs[key] is None:  # both follow another setting, which says so itself
             continue
         try:
             differs = fit(ours[key], fields[key].annotation) != fit(source[key], fields[key].annotation)
@@ -129,7 +133,7 @@ def _contradictions(
     values: Mapping[str, object], origins: Mapping[str, str], theirs: Mapping[str, object], source: Source
 ) -> list[Problem]:
     def problem(key: str, allowed: str, fix: str) -> Problem:
-        return Problem(key=key, origin=origins.get(key, "unknown"), got=_shown(values[key]), allowed=allowed, fix=fix)
+        return Problem(key=key, origin=origins.get(key, "unknown"), got=shown(values[key]), allowed=allowed, fix=fix)
 
     kind = str(theirs["model.kind"])
     if values.get("model.kind", kind) != kind:
@@ -139,8 +143,8 @@ def _contradictions(
         if source.is_hugging_face and key.startswith(TOKENIZER):
             continue
         what = "its tokenizer is taken over" if key.startswith(TOKENIZER) else "its weights fit nothing else"
-        fix = f"leave it out, or set {key}={_shown(value)}"
-        problems.append(problem(key, f"{_shown(value)}, as in {source.text}: {what}", fix))
+        fix = f"leave it out, or set {key}={shown(value)}"
+        problems.append(problem(key, f"{shown(value)}, as in {source.text}: {what}", fix))
     if source.is_hugging_face:
         allowed = f"nothing: {source.text}/tokenizer.json is taken as it is"
         problems += [problem(key, allowed, "leave it out") for key in values if key.startswith(TOKENIZER)]
@@ -199,7 +203,3 @@ def _near(source: Source) -> str:
         inside = [folder.with_name(beside)] if beside else []
     names = " or ".join(f"{prefix}{path}" for path in inside)
     return f"did you mean {names}?" if names else f"correct {KEY}; a relative path starts at the current folder"
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

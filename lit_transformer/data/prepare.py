@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.registry import ROW_TASKS
+from lit_transformer.config.registry import ROW_TASKS, default_objective
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import build_once, cache_root
 from lit_transformer.data.corpora import Corpus, open_corpora, take_bytes
@@ -43,6 +43,7 @@ def prepare_text(config: ExperimentConfig, *, progress: Progress | None = None) 
     folder = cache_root() / "text" / fingerprint
     build_once(folder, lambda target: _build(config, corpora, given, target, progress) | {"fingerprint": fingerprint})
     prepared = load_prepared(folder)
+    assert isinstance(prepared, PreparedText)
     _check_lengths(prepared, config)
     return prepared
 
@@ -65,8 +66,8 @@ def _fingerprint(config: ExperimentConfig, corpora: dict[str, Corpus], given: Pa
 
 
 def _specials(config: ExperimentConfig, *, several: bool) -> tuple[str, ...]:
-    assert config.objective.name is not None
-    return needed_specials(config.task, config.model.kind, config.objective.name, several)
+    objective = config.objective.name or default_objective(config.task, config.model.kind)
+    return needed_specials(config.task, config.model.kind, str(objective), several)
 
 
 def _build(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,20 @@ class Ragged:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row, (rows,)."""
         return np.diff(self.offsets)
+
+
+class RowColumns(Protocol):
+    """What batches of rows are made of."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    def ids(self, split: str, column: str) -> Ragged:
+        """Ids of a column."""
+
+    def label_ids(self, split: str) -> NDArray[np.int64]:
+        """Number of each row's label, or of its right choice, from 0: (rows,)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from lit_transformer.config.models import BertConfig, T5Config, TextModelConfig
 from lit_transformer.config.registry import default_objective
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.loader import PlanDataset, first_few
-from lit_transformer.data.prepared_rows import PreparedRows, Ragged
+from lit_transformer.data.prepared_rows import Ragged, RowColumns
 from lit_transformer.data.row_batches.answers import AnswerRows
 from lit_transformer.data.row_batches.labels import BertRows, GPTRows
 from lit_transformer.data.row_batches.seq2seq import Seq2SeqRows
@@ -40,7 +40,7 @@ class RowDataset(Dataset[dict[str, torch.Tensor]]):
 
 
 def build_row_dataset(
-    config: ExperimentConfig, prepared: PreparedRows, split: str, specials: Specials, *, training: bool
+    config: ExperimentConfig, prepared: RowColumns, split: str, specials: Specials, *, training: bool
 ) -> PlanDataset:
     """Batches of a split: in training what the network's loss takes, else what the task measures with beside.
 
@@ -53,18 +53,18 @@ def build_row_dataset(
     return RowDataset(split, maker)
 
 
-def row_lengths(config: ExperimentConfig, prepared: PreparedRows, split: str) -> NDArray[np.int64]:
+def row_lengths(config: ExperimentConfig, prepared: RowColumns, split: str) -> NDArray[np.int64]:
     """Tokens of each row, special ones included, on its longer side and of its longest choice: (split's rows,)."""
     return _build_maker(config, prepared, split, _ANY, training=False).lengths
 
 
-def row_sequences(config: ExperimentConfig, prepared: PreparedRows, split: str, *, training: bool) -> int:
+def row_sequences(config: ExperimentConfig, prepared: RowColumns, split: str, *, training: bool) -> int:
     """Sequences of `row_lengths` tokens that the network sees of each row: its choices, or one."""
     return _build_maker(config, prepared, split, _ANY, training=training).sequences
 
 
 def _build_maker(
-    config: ExperimentConfig, prepared: PreparedRows, split: str, specials: Specials, *, training: bool
+    config: ExperimentConfig, prepared: RowColumns, split: str, specials: Specials, *, training: bool
 ) -> RowMaker:
     objective = config.objective.name or default_objective(config.task, config.model.kind)
     if objective == "label":
@@ -83,7 +83,7 @@ def _build_maker(
     )
 
 
-def _label_rows(config: ExperimentConfig, prepared: PreparedRows, split: str, specials: Specials) -> RowMaker:
+def _label_rows(config: ExperimentConfig, prepared: RowColumns, split: str, specials: Specials) -> RowMaker:
     chooses = config.task == "multiple_choice"
     first = column(prepared, split, "context" if chooses else "text")
     seconds: tuple[Ragged, ...] = ()
@@ -107,7 +107,7 @@ def _label_rows(config: ExperimentConfig, prepared: PreparedRows, split: str, sp
 
 
 def _text_rows(
-    config: ExperimentConfig, prepared: PreparedRows, split: str, specials: Specials, *, training: bool
+    config: ExperimentConfig, prepared: RowColumns, split: str, specials: Specials, *, training: bool
 ) -> RowMaker:
     prompt, choices = column(prepared, split, "prompt"), choice_columns(prepared, split)
     which = np.asarray(prepared.label_ids(split))

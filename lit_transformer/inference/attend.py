@@ -110,7 +110,8 @@ def _batch(run: TextRun, network: TextNetwork, text: str, target: str | None) ->
     by = f"attend with a {run.config.model.kind}"
     if isinstance(network, Seq2Seq):
         pad, end = run.specials.required("pad", "end", by=by)
-        inputs = _row(run, [*_encode(run, run.config.data.prefix + text), end])  # (1, time)
+        prefix = run.config.data.prefix if text.strip() else ""  # a prefix alone is still an empty text
+        inputs = _row(run, [*_encode(run, prefix + text), end])  # (1, time)
         ids = _translation(run, network, inputs, pad, end) if target is None else _encode(run, target)
         return {"inputs": inputs, "decoder_inputs": _row(run, [pad, *ids])}
     if target is not None:

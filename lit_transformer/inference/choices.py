@@ -46,7 +46,7 @@ def classify(
             '  fix      add --template "{text} It was" --labels "bad, good"'
         )
     config = as_text(run.config, "classification", template, label_words)
-    known = [str(name) for name in read_json(RunFolder(run.path).prepared_file).get("labels", ())]  # type: ignore[union-attr]
+    known = _labels(run)
     names = [name.strip() for name in label_words.split(",")] if label_words else known
     if pairs is not None and len(pairs) != len(texts):
         raise UserError(f"--pair\n  got      {len(pairs)} for {len(texts)} texts\n  allowed  one for each text")
@@ -68,6 +68,12 @@ def choose(run: TextRun, context: str, choices: Sequence[str], *, template: str 
     return _choice(choices, scores(run, config, [row], ())[0].softmax(dim=-1).tolist())
 
 
+def _labels(run: TextRun) -> list[str]:
+    """Names of the classes that a run was trained on."""
+    found = read_json(RunFolder(run.path).prepared_file).get("labels", [])
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
 def _writes(run: TextRun, task: str) -> bool:
     """Whether this kind of network answers the task as text."""
     return "text" in TASK_OBJECTIVES[task].get(run.config.model.kind, ())
@@ -76,5 +82,3 @@ def _writes(run: TextRun, task: str) -> bool:
 def _choice(names: Sequence[str], probabilities: Sequence[float]) -> Choice:
     best = max(range(len(names)), key=lambda index: probabilities[index])
     return Choice(names[best], dict(zip(names, probabilities, strict=True)))
-
-

@@ -13,6 +13,7 @@ from lit_transformer.decoding.search import Hypothesis
 from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.inference.text_run import TextRun
 from lit_transformer.models.glm import GLM
+from lit_transformer.models.seq2seq import Seq2Seq
 
 BLANK = "[MASK]"
 """Stands for a blank in the texts that people write, whatever the tokenizer calls its own."""
@@ -97,6 +98,7 @@ def _by_bert(run: TextRun, pieces: list[list[int]], top: int) -> Found:
 
 def _by_t5(run: TextRun, pieces: list[list[int]], top: int) -> Found:
     """A sentinel for each blank, and what the decoder writes behind each."""
+    assert isinstance(run.network, Seq2Seq)
     pad, end = run.specials.required("pad", "end", by="fill")
     sentinels = run.specials.sentinels
     if len(sentinels) < len(pieces) - 1:
@@ -111,7 +113,7 @@ def _by_t5(run: TextRun, pieces: list[list[int]], top: int) -> Found:
     _check_length(run, len(ids))
     room = min(run.context_length, (len(pieces) - 1) * (LONGEST + 1) + 1)
     found = decode_sources(
-        run.network,  # type: ignore[arg-type]  # a T5
+        run.network,
         torch.tensor([ids]), start_token=pad, stop_token=end, max_length=room, beam_size=max(2 * top, 4),
         n_best=max(2 * top, 4), length_penalty=0.0, forbidden=(pad,),
     )[0]  # fmt: skip
@@ -155,7 +157,13 @@ def _by_glm(run: TextRun, pieces: list[list[int]], top: int) -> Found:
 
 
 def _one_blank(
-    network: GLM, text: list[int], places: list[int], spans: list[list[int]], place: int, ends: tuple[int, int], top: int
+    network: GLM,
+    text: list[int],
+    places: list[int],
+    spans: list[list[int]],
+    place: int,
+    ends: tuple[int, int],
+    top: int,
 ) -> list[Hypothesis]:
     """The likeliest spans of the blank at `place`, after the spans of those before it."""
     start, end = ends

@@ -71,9 +71,7 @@ def _given(
     run: TextRun, config: ExperimentConfig, rows: Sequence[Mapping[str, str]], labels: Sequence[str]
 ) -> tuple[GivenRows, list[int]]:
     keys = Keys({name: Key(name, f"data.{name}_key") for name in rows[0]}, Key("label", "data.label_key"))
-    examples = [
-        Example(dict(row), "", Row(dict(row), f"text {number}")) for number, row in enumerate(rows, start=1)
-    ]
+    examples = [Example(dict(row), "", Row(dict(row), f"text {number}")) for number, row in enumerate(rows, start=1)]
     if config.objective.name == "text":
         texts = prompt_columns(examples, keys, labels, config)
     else:

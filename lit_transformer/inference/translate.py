@@ -11,7 +11,8 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.decoding.batches import length_batches, pad
 from lit_transformer.decoding.search import Hypothesis
 from lit_transformer.decoding.sources import decode_sources
-from lit_transformer.inference.text_run import batches_of, open_text_run, padded, shown_progress, tell
+from lit_transformer.inference.text_run import open_text_run, shown_progress, tell
+from lit_transformer.models.seq2seq import Seq2Seq
 
 CHUNK = 2000
 """Lines that are sorted by length and translated before any of them is written."""
@@ -100,11 +101,13 @@ class Translator:
         return [*ids[:room], self._end]
 
     def _decode(self, sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
+        network = self.run.network
+        assert isinstance(network, Seq2Seq)
         given, usual = self.settings, self.run.config.decoding
         inputs, mask = pad(sources, self._pad)  # (rows, time), (rows, time)
         beam_size = usual.beam_size if given.beam_size is None else given.beam_size
         return decode_sources(
-            self.run.network,  # type: ignore[arg-type]  # the tasks that come here train encoder-decoders alone
+            network,
             inputs,
             mask,
             start_token=self._pad,

@@ -55,6 +55,7 @@ def export(
         entries["label2id"] = {label: index for index, label in enumerate(labels)}
     with _new_folder(folder) as temporary:
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        (temporary / "model.safetensors").chmod(0o644)  # it comes for its owner alone
         length = config.model.context_length
         write_tokenizer(tokenizer, temporary, roles=roles, kind=config.model.kind, length=length)
         generation = _generation(name, config, roles)

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.hugging_face import shown, unheld
 from lit_transformer.config.inherit import contradictions, find_source
 from lit_transformer.interop.formats import plain_name
 from lit_transformer.interop.sources import Weights, read_weights
@@ -69,22 +71,19 @@ def initialise(network: TextNetwork, source: str) -> Report:
     for name, tensor in network.state_dict().items():
         plain = plain_name(name)
         given = weights.tensors.get(plain)
-        rows = len(given) if given is not None and given.shape[1:] == tensor.shape[1:] else 0
-        if given is None or (given.shape != tensor.shape and plain.startswith(TASK_HEAD)):
+        if given is None or (plain.startswith(TASK_HEAD) and given.shape != tensor.shape):
             new.append(plain)
             continue
-        if given.shape == tensor.shape:
-            tensor.copy_(given)
-        elif plain in VOCABULARY and 0 < rows < len(tensor):
-            tensor[:rows].copy_(given)
-            extended[plain] = (rows, len(tensor))
-        elif plain in PLACES and rows > len(tensor):
-            tensor.copy_(given[: len(tensor)])
-            shortened[plain] = (len(tensor), rows)
-        else:
+        rows = _rows_to_copy(plain, tensor, given)
+        if rows is None:
             misfits[plain] = f"{tuple(tensor.shape)}, in {source} {tuple(given.shape)}"
             continue
+        tensor[:rows].copy_(given[:rows])
         taken.append(plain)
+        if rows < len(tensor):
+            extended[plain] = (rows, len(tensor))
+        if rows < len(given):
+            shortened[plain] = (rows, len(given))
     _refuse(misfits, taken, weights)
     unused = [name for name in weights.tensors if name not in taken]
     return Report(
@@ -98,6 +97,15 @@ def initialise(network: TextNetwork, source: str) -> Report:
     )
 
 
+def _rows_to_copy(name: str, tensor: Tensor, given: Tensor) -> int | None:
+    """How many rows of a tensor come from the given one; None where the two do not fit."""
+    if given.shape == tensor.shape:
+        return len(tensor)
+    longer = name in VOCABULARY and len(given) < len(tensor)
+    shorter = name in PLACES and len(given) > len(tensor)
+    return min(len(given), len(tensor)) if given.shape[1:] == tensor.shape[1:] and (longer or shorter) else None
+
+
 def _check_settings(network: TextNetwork, weights: Weights, source: str) -> None:
     kind, theirs = network.config.kind, weights.settings
     if theirs["model.kind"] != kind:
@@ -105,7 +113,7 @@ def _check_settings(network: TextNetwork, weights: Weights, source: str) -> None
     ours = {f"model.{name}": value for name, value in dataclasses.asdict(network.config).items()}
     wrong = contradictions(kind, ours, theirs)
     if wrong:
-        lines = [f"{key}\n  got      {ours[key]}\n  allowed  {value}, as in {source}" for key, value in wrong.items()]
+        lines = [unheld(key, ours[key], f"{shown(value)}, as in {source}") for key, value in wrong.items()]
         raise UserError("\n".join(["the weights do not fit this network:", *lines]))
 
 

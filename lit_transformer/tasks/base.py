@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.models.for_task import build_network
+from lit_transformer.models.frozen import freeze
 from lit_transformer.nn.recompute import recompute_blocks
 from lit_transformer.optim import build_optimizer, build_schedule
 from lit_transformer.tasks.facts import Facts
@@ -37,8 +38,6 @@ class Task(LightningModule):
         self.total_steps = total_steps
         self.network = build_network(config)
         if isinstance(config.model, TextModelConfig) and config.model.frozen_layers:
-            from lit_transformer.models.frozen import freeze
-
             freeze(self.network, config.model.frozen_layers)
         if config.trainer.activation_checkpointing:
             recompute_blocks(self.network)
@@ -90,7 +89,7 @@ class Task(LightningModule):
         sums = self._training_sums(inputs_of(batch))
         self._window.add(sums)
         parts = self.trainer.world_size * self.config.trainer.accumulate
-        return sums["loss"] * (parts / batch["window_count"])
+        return sums["loss"] * (parts / batch["window_count"].clamp(min=1))
 
     def validation_step(self, batch: Batch, batch_index: int, dataloader_idx: int = 0) -> None:
         self.evaluate(batch, "val", probe=dataloader_idx > 0)

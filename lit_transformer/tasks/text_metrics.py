@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 
 METRICS = {"bleu": BLEU(), "chrf": CHRF()}
 """Both in sacrebleu's default settings, whose signatures `signatures` tells."""

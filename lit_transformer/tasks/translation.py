@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lit_transformer.decoding.sources import decode_sources
+from lit_transformer.models.seq2seq import Seq2Seq
 from lit_transformer.nn.losses import IGNORED, cross_entropy
 from lit_transformer.tasks.base import Batch, Task
 from lit_transformer.tasks.language_model import token_metrics
@@ -54,7 +55,7 @@ class Translation(Task):
 
     def decode(self, inputs: Tensor, input_mask: Tensor | None) -> list[list[int]]:
         """The best decoded ids of each source (rows, time), as `config.decoding` says."""
-        assert self.facts.texts is not None
+        assert self.facts.texts is not None and isinstance(self.network, Seq2Seq)
         settings = self.config.decoding
         found = decode_sources(
             self.network, inputs, input_mask,

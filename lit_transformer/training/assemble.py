@@ -11,6 +11,7 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
 from lit_transformer.data.prepared import Prepared
+from lit_transformer.interop import initialise
 from lit_transformer.models.flops import flops_per_token
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder
@@ -63,8 +64,6 @@ def assemble(
     seed_all(config.seed)  # initial weights: the same on every rank
     parts = build_parts(config, prepared, rank=rank, world_size=world_size(config))
     if config.model.init_from is not None and found is None:
-        from lit_transformer.interop import initialise
-
         report = initialise(parts.task.network, config.model.init_from)
         if rank == 0:
             print(report, file=sys.stderr)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_transformer.config.schema import DataConfig, ExperimentConfig, GPTConfig, TokenizerConfig, TrainerConfig
+from lit_transformer.config.schema import DataConfig, ExperimentConfig, GPTConfig, ObjectiveConfig, TokenizerConfig, TrainerConfig
 
 MakeConfig = Callable[..., ExperimentConfig]
 
@@ -37,6 +37,7 @@ def config() -> MakeConfig:
         settings = TokenizerConfig(**{"kind": kind, "vocab_size": None, "min_frequency": 1, **(tokenizer or {})})  # type: ignore[arg-type]
         return ExperimentConfig(
             model=GPTConfig(context_length=context_length),
+            objective=ObjectiveConfig(name="causal_lm"),
             data=dataclasses.replace(DataConfig(source="text", path="text.txt", tokenizer=settings), **data),  # type: ignore[arg-type]
             trainer=dataclasses.replace(TrainerConfig(), **(trainer or {})),  # type: ignore[arg-type]
             seed=seed,

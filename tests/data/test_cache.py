@@ -114,7 +114,7 @@ def test_a_damaged_folder_is_made_again(
     folder = prepare_text(config()).folder
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     damage(folder)
-    with pytest.raises(UserError, match=r"no prepared text, or a damaged one"):
+    with pytest.raises(UserError, match=r"no prepared data, or damaged ones"):
         load_prepared(folder)
     prepare_text(config())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

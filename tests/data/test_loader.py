@@ -36,7 +36,7 @@ class Plans(Sampler[Plan]):
     def __iter__(self) -> Iterator[Plan]:
         self._epoch += 1
         for step in range(STEPS):
-            yield Plan(np.arange(ROWS) + 100 * step, ROWS, self._epoch, step)
+            yield Plan(rows := np.arange(ROWS) + 100 * step, rows, self._epoch, step)
 
 
 class Blocks:
@@ -48,10 +48,10 @@ class Blocks:
     def __getitem__(self, plan: Plan) -> dict[str, Tensor]:
         if plan.step in self._at and plan.epoch == self._epoch:
             self._at[plan.step]()
-        return {"inputs": torch.from_numpy(plan.starts)}  # (rows,)
+        return {"inputs": torch.from_numpy(plan.rows)}  # (rows,)
 
     def describe(self, plan: Plan) -> str:
-        return f"blocks that start at tokens {first_few(plan.starts)} of the train split"
+        return f"blocks that start at tokens {first_few(plan.rows)} of the train split"
 
 
 class Sleep:

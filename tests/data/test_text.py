@@ -36,7 +36,7 @@ def module(made: tuple[ExperimentConfig, PreparedText], rank: int = 0, world_siz
 def batches(data: TextDataModule, split: str, epochs: int = 1) -> list[dict[str, Tensor]]:
     """A split's batches; those of training, which have no end, for some epochs."""
     loader = getattr(data, f"{split}_dataloader")()
-    accumulate = data._config.trainer.accumulate
+    accumulate = data.config.trainer.accumulate
     return list(islice(loader, epochs * data.steps_per_epoch * accumulate) if split == "train" else loader)
 
 

@@ -147,6 +147,7 @@ def test_t5_takes_sentinels_for_blanks(look: Look) -> None:
     [
         ("gpt", {"text": ""}, "The text is empty"),
         ("bert", {"text": " "}, "The text is empty"),
+        ("t5", {"text": " ", "prefix": "because "}, "The text is empty"),
         ("t5", {"target": ""}, "The text is empty"),
         ("gpt", {"target": "tired"}, "--target\n  got      tired\n  allowed  nothing: a gpt reads one text"),
         ("gpt", {"text": "the " * 13}, "13 tokens, special ones included\n  allowed  12"),

@@ -42,10 +42,10 @@ OBJECTIVES = {
 def make_tokenizer(model_kind: str, kind: str = "words", text: str = TEXT) -> Tokenizer:
     task, objective = OBJECTIVES[model_kind]
     specials = needed_specials(task, model_kind, objective, several_documents=True)
-    size = 400 if kind in ("bpe", "wordpiece") else None
-    documents = [text, "".join(map(chr, range(32, 0x250)))] * 40 if size else [text]
+    size = {"bpe": 400, "wordpiece": 300}.get(kind)
+    made_up = " ".join(first + second for first in text.split() for second in text.split()) if size else ""
     settings: dict[str, Any] = {"kind": kind, "vocab_size": size, "min_frequency": 1}
-    return train_tokenizer(TokenizerConfig(**settings), documents, specials=specials)
+    return train_tokenizer(TokenizerConfig(**settings), [text + made_up], specials=specials)
 
 
 def make_config(model: ModelConfig, vocab_size: int | None = None, **others: Any) -> ExperimentConfig:
@@ -76,7 +76,7 @@ def export_to(folder: Path, network: TextNetwork, config: ExperimentConfig, **mo
 
 def load_peer(folder: Path, name: str) -> Any:
     """The folder as transformers loads it; fails where it misses, ignores or makes up a tensor."""
-    peer, info = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+    peer, info = getattr(transformers, name).from_pretrained(folder, dtype="auto", output_loading_info=True)
     assert not any(info.values()), info
     return peer.eval()
 
@@ -101,6 +101,12 @@ def both_logits(network: TextNetwork, peer: Any, seed: int = 0) -> tuple[Tensor,
     target = torch.randint(network.config.vocab_size, (3, 9), generator=generator)
     theirs = peer(input_ids=ids, attention_mask=mask.long(), decoder_input_ids=target).logits
     return network(ids, target, input_mask=mask), theirs
+
+
+def assert_same_logits(network: TextNetwork, peer: Any) -> None:
+    ours, theirs = both_logits(network, peer)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
 
 
 def file_tensors(folder: Path) -> dict[str, Tensor]:

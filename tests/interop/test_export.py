@@ -15,14 +15,17 @@ from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.interop import initialise
 from lit_transformer.models.for_task import build_network
 from tests.interop.networks import (
-    BERTS, EVERY, SHAPE, TEXT, both_logits, export_to, load_peer, make_config, make_network, make_tokenizer,
+    BERTS,
+    EVERY,
+    SHAPE,
+    TEXT,
+    both_logits,
+    export_to,
+    load_peer,
+    make_config,
+    make_network,
+    make_tokenizer,
 )  # fmt: skip
-
-
-def assert_same_logits(network, peer):
-    ours, theirs = both_logits(network, peer)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
-    assert torch.equal(ours.argmax(-1), theirs.argmax(-1))
 
 
 def assert_comes_back(folder, network, config):

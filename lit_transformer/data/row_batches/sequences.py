@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lit_transformer.data.prepared_rows import PreparedRows, Ragged
+from lit_transformer.data.prepared_rows import Ragged, RowColumns
 from lit_transformer.data.sampler import PADDING
 
 Rows = NDArray[np.int64]
@@ -70,13 +70,13 @@ class Sequences:
         return result
 
 
-def column(prepared: PreparedRows, split: str, name: str) -> Ragged:
+def column(prepared: RowColumns, split: str, name: str) -> Ragged:
     """A column of a split, its values still mapped; but indexing a memmap costs more."""
     found = prepared.ids(split, name)
     return Ragged(values=np.asarray(found.values), offsets=np.asarray(found.offsets, dtype=np.int64))
 
 
-def choice_columns(prepared: PreparedRows, split: str) -> tuple[Ragged, ...]:
+def choice_columns(prepared: RowColumns, split: str) -> tuple[Ragged, ...]:
     """The columns choice1, choice2, ... of a split."""
     count = sum(name.startswith("choice") for name in prepared.columns)
     return tuple(column(prepared, split, f"choice{number}") for number in range(1, count + 1))
