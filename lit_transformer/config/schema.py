@@ -11,10 +11,23 @@ from lit_transformer.config.models import MODEL_CONFIGS, GPTConfig, ModelConfig,
 
 __all__ = ["MODEL_CONFIGS", "ExperimentConfig", "GPTConfig", "ModelConfig", "TextModelConfig"]
 
-TaskName = Literal["language_model", "translation", "text_to_text", "classification", "multiple_choice"]
+TaskName = Literal[
+    "language_model",
+    "translation",
+    "text_to_text",
+    "classification",
+    "multiple_choice",
+]
 ObjectiveName = Literal[
-    "causal_lm", "prefix_lm", "masked_lm", "span_corruption", "blank_infilling", "translation", "label", "text"
-]  # fmt: skip
+    "causal_lm",
+    "prefix_lm",
+    "masked_lm",
+    "span_corruption",
+    "blank_infilling",
+    "translation",
+    "label",
+    "text",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,9 @@ from torch import Tensor
 from lit_transformer.decoding.search import NOTHING, Hypothesis, Search
 from lit_transformer.decoding.steps import DROPPED, Steps
 
+BLOCK = 64
+"""Tokens of the vocabulary whose maximum is looked at first."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidates:
@@ -53,6 +56,24 @@ def beam_search(steps: Steps, prompt: Tensor, search: Search) -> list[list[Hypot
     return beams.best()
 
 
+def top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`values.topk(count)` of each row of values (rows, n): what is largest, best first, and where; (rows, count) each.
+
+    On a CPU much faster over a vocabulary: each of the largest lies in one of the `count` blocks with the largest
+    maxima, or in what is left over behind the blocks.
+    """
+    blocks = values.shape[1] // BLOCK
+    if values.device.type != "cpu" or blocks < 4 * count:
+        return values.topk(count, dim=-1)
+    end, where = blocks * BLOCK, torch.arange(values.shape[1])
+    maxima = values[:, :end].unflatten(1, (blocks, BLOCK)).amax(dim=-1)  # (rows, blocks)
+    best = maxima.topk(count, dim=-1, sorted=False).indices
+    inside = where[:end].view(blocks, BLOCK)[best].flatten(1)  # (rows, count * BLOCK)
+    places = torch.cat((inside, where[end:].expand(len(values), -1)), dim=1)  # (rows, candidates)
+    found, order = values.gather(1, places).topk(count, dim=-1)
+    return found, places.gather(1, order)
+
+
 class _Beams:
     """The hypotheses of every source, open and finished."""
 
@@ -85,7 +106,7 @@ class _Beams:
     def _candidates(self, logits: Tensor, length: int) -> _Candidates:
         values = self.search.suppress(logits.float().log_softmax(dim=-1), length)  # (rows, vocab_size)
         wanted = 2 * self.search.beam_size  # at most half of them end, one for each hypothesis
-        values, tokens = values.topk(min(wanted, values.shape[1]), dim=-1)  # (rows, candidates of a hypothesis)
+        values, tokens = top(values, min(wanted, values.shape[1]))  # (rows, candidates of a hypothesis)
         each = values.shape[1]
         totals = (values.unflatten(0, self.totals.shape) + self.totals[..., None]).flatten(1)
         totals, places = totals.topk(min(wanted, totals.shape[1]), dim=-1)  # (sources, candidates)

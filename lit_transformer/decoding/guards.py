@@ -19,7 +19,7 @@ def evaluating(network: object) -> Iterator[None]:
     for module, _ in modes:
         module.training = False
     try:
-        with torch.no_grad():
+        with torch.inference_mode():
             yield
     finally:
         for module, mode in modes:

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, GLMConfig, GPTConfig, ModelConfig, T5Config
+from lit_transformer.config.models import (
+    BertConfig,
+    EncoderDecoderConfig,
+    GLMConfig,
+    GPTConfig,
+    ModelConfig,
+    T5Config,
+)
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.encoder_decoder import EncoderDecoder

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import TextModelConfig
 from lit_transformer.nn.losses import linear_cross_entropy
+from lit_transformer.nn.places import take
 
 
 class TextNetwork(nn.Module):
@@ -63,11 +64,6 @@ class TextNetwork(nn.Module):
     def num_parameters(self) -> int:
         """Numbers to be learned; shared ones count once."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def take(hidden: Tensor, places: Tensor) -> Tensor:
-    """Rows of hidden (batch, time, width) at places (batch, n): (batch, n, width)."""
-    return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
 
 
 def known_vocabulary(config: TextModelConfig) -> int:

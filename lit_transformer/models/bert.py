@@ -1,11 +1,14 @@
 """BERT: an encoder that predicts masked tokens and whether a second text follows a first (Devlin et al. 2019)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lit_transformer.config.models import BertConfig
-from lit_transformer.models.base import TextNetwork, known_vocabulary, take
-from lit_transformer.models.stack import build_blocks, build_last_norm, build_positions
+from lit_transformer.models.base import TextNetwork, known_vocabulary
+from lit_transformer.models.stack import build_blocks, build_last_norm, build_positions, run_blocks
 from lit_transformer.nn.cache import new_positions
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.feed_forward import GATED, PLAIN
@@ -63,12 +66,18 @@ class Bert(TextNetwork):
         return self.logits(self.target_hidden(inputs, input_mask=input_mask, token_types=token_types))
 
     def hidden_states(  # type: ignore[override]  # its options by name
-        self, inputs: Tensor, *, input_mask: Tensor | None = None, token_types: Tensor | None = None
+        self,
+        inputs: Tensor,
+        *,
+        input_mask: Tensor | None = None,
+        token_types: Tensor | None = None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """Output of the last block: (batch, time, d_model).
+        """Output of the last block: (batch, time, d_model), or (batch, n, d_model) of n places.
 
         input_mask (batch, time): True = a token, False = padding, which nobody sees. token_types (batch, time): the
-        segment of each token; None = all of the first.
+        segment of each token; None = all of the first. places (batch, n) in time are those whose states are wanted,
+        which spares most of the last block; None = all.
         """
         positions = new_positions(inputs.shape[1], None, inputs.device)  # (1, time)
         x = self.token_embedding(inputs)  # (batch, time, d_model)
@@ -78,27 +87,24 @@ class Bert(TextNetwork):
         x = self.dropout(self.embedding_norm(x))
         rotary = self.rotary(positions) if self.rotary is not None else None
         mask = None if input_mask is None else input_mask[:, None, None]  # (batch, 1, 1, time)
-        for block in self.blocks:
-            x = block(x, mask=mask, rotary=rotary)
-        return self.norm(x)
+        return self.norm(run_blocks(self.blocks, x, mask=mask, rotary=rotary, places=places))
 
-    def target_hidden(self, inputs: Tensor, *, target_positions: Tensor | None = None, **how: Tensor | None) -> Tensor:
+    def target_hidden(self, inputs: Tensor, *, target_positions: Tensor | None = None, **how: Any) -> Tensor:
         """What the output layer reads at target_positions (batch, targets), or everywhere: (batch, targets, d_model).
 
-        The masked-LM head's other layers too work at those places alone.
+        The last block and the masked-LM head work at those places alone.
         """
-        hidden = super().target_hidden(inputs, target_positions=target_positions, **how)
-        return self._masked_lm_head()(hidden)
+        return self._masked_lm_head()(self.hidden_states(inputs, places=target_positions, **how))
 
     def pooled(self, hidden: Tensor) -> Tensor:
-        """What a classifier reads, made of the first token's state: (batch, time, d_model) -> (batch, d_model)."""
+        """What a classifier reads, made of the first of the states (batch, n, d_model): (batch, d_model)."""
         if self.pooler is None:
             raise ValueError("this network has no pooler: build it with pooler=True or next_sentence=True")
         return self.pooler(hidden[:, 0]).tanh()
 
-    def next_sentence_logits(self, inputs: Tensor, **how: Tensor | None) -> Tensor:
+    def next_sentence_logits(self, inputs: Tensor, **how: Any) -> Tensor:
         """Logits (batch, 2): the second segment does not follow the first, and it does."""
-        return self._next_sentence_logits(self.hidden_states(inputs, **how))
+        return self._next_sentence_logits(self.hidden_states(inputs, places=first_place(inputs), **how))
 
     def loss(
         self,
@@ -108,7 +114,7 @@ class Bert(TextNetwork):
         label_smoothing: float = 0.0,
         target_positions: Tensor | None = None,
         next_sentence: Tensor | None = None,
-        **how: Tensor | None,
+        **how: Any,
     ) -> tuple[Tensor, Tensor]:
         """Summed cross-entropy in nats and the number of targets that counted; never holds all logits.
 
@@ -116,10 +122,12 @@ class Bert(TextNetwork):
         loss of that times its number of targets. Where rows have equally many, sum / count is then the mean of the one
         plus the mean of the other; and the sum stays one over rows, whichever micro-batches and ranks they come in.
         """
-        hidden = self.hidden_states(inputs, **how)  # (batch, time, d_model)
-        places = hidden if target_positions is None else take(hidden, target_positions)  # (batch, targets, d_model)
+        places = target_positions  # (batch, targets)
+        if places is not None and next_sentence is not None:
+            places = torch.cat((first_place(inputs), places), dim=1)  # (batch, 1 + targets)
+        hidden = self.hidden_states(inputs, places=places, **how)
         total, count = linear_cross_entropy(
-            self._masked_lm_head()(places),
+            self._masked_lm_head()(hidden if places is target_positions else hidden[:, 1:]),
             self.output_weight,
             targets,
             bias=self.output_bias,
@@ -128,7 +136,7 @@ class Bert(TextNetwork):
         if next_sentence is None:
             return total, count
         logits = self._next_sentence_logits(hidden).float()  # (batch, 2)
-        losses = nn.functional.cross_entropy(logits, next_sentence, reduction="none", ignore_index=IGNORED)  # (batch)
+        losses = F.cross_entropy(logits, next_sentence, reduction="none", ignore_index=IGNORED)  # (batch)
         return total + (losses * (targets != IGNORED).sum(dim=1)).sum(), count
 
     def dummy_batch(self) -> dict[str, Tensor]:
@@ -146,6 +154,11 @@ class Bert(TextNetwork):
         if self.next_sentence_head is None:
             raise ValueError("this network has no next-sentence head: build it with next_sentence=True")
         return self.next_sentence_head(self.pooled(hidden))  # (batch, 2)
+
+
+def first_place(inputs: Tensor) -> Tensor:
+    """Where the first of the tokens (batch, time) stands, which the pooler reads: (batch, 1)."""
+    return torch.zeros_like(inputs[:, :1])
 
 
 class MaskedLMHead(nn.Module):

@@ -5,12 +5,14 @@ Every token has two positions, both learned: in part A its place in the text, co
 place of its blank, and its place in the span, counted from 1 (sections 2.1 and 2.2).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from lit_transformer.config.models import GLMConfig
 from lit_transformer.models.base import TextNetwork, known_vocabulary
-from lit_transformer.models.stack import build_blocks, build_last_norm
+from lit_transformer.models.stack import build_blocks, build_last_norm, run_blocks
 from lit_transformer.nn.cache import KVCache, new_positions
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.initialisation import initialise
@@ -67,12 +69,14 @@ class GLM(TextNetwork):
         positions: Tensor | None = None,
         block_positions: Tensor | None = None,
         cache: KVCache | None = None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """Output of the last block after the final norm: (batch, time, d_model).
+        """Output of the last block after the final norm: (batch, time, d_model), or (batch, n, d_model) of n places.
 
         prefix_length (batch) is that of part A; None: every token sees those before it alone. positions and
         block_positions (batch, time); None: those of part A. With a cache, inputs are the tokens after those that it
-        holds, and the first call holds every row's whole prefix: rows of one cache have prefixes of one length.
+        holds, and the first call holds every row's whole prefix: rows of one cache have prefixes of one length. places
+        (batch, n) in time are those whose states are wanted, which spares most of the last block; None: all.
         """
         if positions is None:
             positions = new_positions(inputs.shape[1], cache, inputs.device) + 1  # (1, time)
@@ -83,10 +87,12 @@ class GLM(TextNetwork):
         x = self.dropout(x)
         filled = cache is not None and cache.length > 0  # what follows a prefix sees it anyway
         mask = None if prefix_length is None or filled else prefix_mask(prefix_length, inputs.shape[1])
-        for index, block in enumerate(self.blocks):
-            layer = cache.layers[index] if cache is not None else None
-            x = block(x, mask=mask, causal=mask is None, cache=layer)
+        x = run_blocks(self.blocks, x, mask=mask, causal=mask is None, cache=cache, places=places)
         return self.norm(x)
+
+    def target_hidden(self, inputs: Tensor, *, target_positions: Tensor | None = None, **how: Any) -> Tensor:
+        """What the output layer reads at target_positions (batch, targets), or everywhere: (batch, targets, d_model)."""
+        return self.hidden_states(inputs, places=target_positions, **how)
 
     def new_cache(self) -> KVCache:
         """An empty cache for generation; it holds context_length tokens."""

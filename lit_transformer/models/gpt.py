@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from lit_transformer.config.models import GPTConfig
 from lit_transformer.models.base import TextNetwork, known_vocabulary
-from lit_transformer.models.stack import build_blocks, build_last_norm, build_positions
+from lit_transformer.models.stack import build_blocks, build_last_norm, build_positions, run_blocks
 from lit_transformer.nn.cache import KVCache, new_positions
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.initialisation import initialise
@@ -53,9 +53,7 @@ class GPT(TextNetwork):
         rotary = self.rotary(positions) if self.rotary is not None else None
         filled = cache is not None and cache.length > 0  # what follows a prefix sees it anyway
         mask = None if prefix_length is None or filled else prefix_mask(prefix_length, inputs.shape[1])
-        for index, block in enumerate(self.blocks):
-            layer = cache.layers[index] if cache is not None else None
-            x = block(x, mask=mask, causal=mask is None, rotary=rotary, cache=layer)
+        x = run_blocks(self.blocks, x, mask=mask, causal=mask is None, rotary=rotary, cache=cache)
         return self.norm(x)
 
     def new_cache(self) -> KVCache:

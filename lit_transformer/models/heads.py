@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import BertConfig, GPTConfig, ModelConfig
-from lit_transformer.models.base import TextNetwork, take
-from lit_transformer.models.bert import Bert
+from lit_transformer.models.base import TextNetwork
+from lit_transformer.models.bert import Bert, first_place
 from lit_transformer.models.gpt import GPT
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.losses import IGNORED, cross_entropy, linear_cross_entropy
+from lit_transformer.nn.places import take
 
 
 def body_of(config: ModelConfig) -> GPT | Bert:
@@ -64,9 +65,15 @@ class Head(TextNetwork):
         return self.logits(self.target_hidden(inputs, **how))
 
     def hidden_states(self, inputs: Tensor, **how: Any) -> Tensor:
-        """States of the body, with its own options, each shaped as inputs (..., time): (texts, time, d_model)."""
+        """States of a GPT (texts, time, d_model), and of a BERT's first tokens (texts, 1, d_model).
+
+        The options are the body's own, each shaped as inputs (..., time).
+        """
+        texts = inputs.flatten(0, -2)  # (texts, time)
         flat: dict[str, Any] = {name: value.flatten(0, -2) for name, value in how.items() if value is not None}
-        return self.body.hidden_states(inputs.flatten(0, -2), **flat)
+        if isinstance(self.body, Bert):
+            flat["places"] = first_place(texts)
+        return self.body.hidden_states(texts, **flat)
 
     def target_hidden(self, inputs: Tensor, *, ends: Tensor | None = None, **how: Any) -> Tensor:
         """What the linear layer reads: (..., d_model). ends (...) is the place of each text's last token (GPT)."""
@@ -104,7 +111,7 @@ class Head(TextNetwork):
         return {"inputs": ids, "targets": ids[:, 0]}
 
     def _summary(self, hidden: Tensor, inputs: Tensor, ends: Tensor | None) -> Tensor:
-        """One state of each text, (texts, time, d_model) -> (..., d_model), with dropout."""
+        """One of each text's states (texts, n, d_model): (..., d_model), with dropout."""
         if isinstance(self.body, Bert):
             states = self.body.pooled(hidden)  # (texts, d_model)
         else:

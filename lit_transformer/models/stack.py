@@ -1,11 +1,12 @@
 """Parts that networks with one stack of blocks share."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, GPTConfig, TransformerConfig
 from lit_transformer.nn.blocks import EncoderBlock
+from lit_transformer.nn.cache import KVCache
 from lit_transformer.nn.norms import build_norm
-from lit_transformer.nn.positions import RotaryPositions, SinusoidalPositions
+from lit_transformer.nn.positions import Rotary, RotaryPositions, SinusoidalPositions
 
 
 def build_blocks(config: TransformerConfig, *, num_kv_heads: int | None = None) -> nn.ModuleList:
@@ -25,6 +26,25 @@ def build_blocks(config: TransformerConfig, *, num_kv_heads: int | None = None) 
         )
         for _ in range(config.num_layers)
     )
+
+
+def run_blocks(
+    blocks: nn.ModuleList,
+    x: Tensor,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    rotary: Rotary | None = None,
+    cache: KVCache | None = None,
+    places: Tensor | None = None,
+) -> Tensor:
+    """x (batch, time, d_model) through all blocks; with places (batch, n) the last one works at these alone."""
+    last = len(blocks) - 1
+    for index, block in enumerate(blocks):
+        layer = cache.layers[index] if cache is not None else None
+        wanted = places if index == last else None
+        x = block(x, mask=mask, causal=causal, rotary=rotary, cache=layer, places=wanted)
+    return x
 
 
 def build_last_norm(config: TransformerConfig) -> nn.Module:

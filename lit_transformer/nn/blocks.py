@@ -9,6 +9,7 @@ from lit_transformer.nn.cache import LayerCache
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.feed_forward import ActivationName, FeedForward
 from lit_transformer.nn.norms import NormName, build_norm
+from lit_transformer.nn.places import take, take_queries
 from lit_transformer.nn.positions import Rotary
 from lit_transformer.nn.recompute import Recomputable
 
@@ -64,16 +65,28 @@ class EncoderBlock(Recomputable):
         position_bias: Tensor | None = None,
         rotary: Rotary | None = None,
         cache: LayerCache | None = None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        """x (batch, time, d_model) -> the same shape; the options are those of MultiHeadAttention."""
+        """x (batch, time, d_model) -> the same shape; the options are those of MultiHeadAttention.
 
-        def attend(y: Tensor) -> Tensor:
-            return self.attention(y, mask=mask, causal=causal, position_bias=position_bias, rotary=rotary, cache=cache)
-
+        With places (batch, n) the output is what stands there: (batch, n, d_model). The rest is then not computed,
+        unless there are options besides a mask, or a recorder, which wants all queries.
+        """
+        y = self.attention_norm(x) if self.pre_norm else x
+        others = (position_bias, rotary, cache, self.attention.recorder)
+        if places is not None and not causal and all(option is None for option in others):
+            mask = None if mask is None else take_queries(mask, places)
+            x, attended = take(x, places), self.attention(take(y, places), y, mask=mask)  # (batch, n, d_model)
+        else:
+            attended = self.attention(
+                y, mask=mask, causal=causal, position_bias=position_bias, rotary=rotary, cache=cache
+            )
+            if places is not None:
+                x, attended = take(x, places), take(attended, places)  # (batch, n, d_model)
         if self.pre_norm:
-            x = x + self.dropout(attend(self.attention_norm(x)))
+            x = x + self.dropout(attended)
             return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self.dropout(attend(x)))
+        x = self.attention_norm(x + self.dropout(attended))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 

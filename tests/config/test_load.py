@@ -6,7 +6,7 @@ from lit_transformer.config.errors import ConfigError, UserError
 from lit_transformer.config.fields import fields_of, sections
 from lit_transformer.config.layers import Layer, file_layer, find_experiment, shell_layer
 from lit_transformer.config.load import from_plain, load_experiment, load_layers, with_values
-from lit_transformer.config.schema import ExperimentConfig, GPTConfig
+from lit_transformer.config.schema import ExperimentConfig, GPTConfig, ObjectiveConfig
 from lit_transformer.config.show import rows, to_plain
 
 
@@ -45,8 +45,8 @@ def test_every_setting_has_type_default_and_help():
     assert [row.key for row in table] == list(fields_of("gpt"))
     assert all(len(row.help) > 10 and row.type and row.origin == "default" for row in table)
     assert len({row.key for row in table}) == len(table) > 50
-    assert sections() == {"model", "data", "data.tokenizer", "objective", "optimizer", "schedule", "trainer",
-                          "trainer.early_stopping", "tracking"}  # fmt: skip
+    assert sections() == {"model", "data", "data.tokenizer", "objective", "decoding", "optimizer", "schedule",
+                          "trainer", "trainer.early_stopping", "tracking"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -180,4 +180,4 @@ def test_a_file_that_is_not_utf8(tmp_path):
 
 
 def test_defaults_are_valid():
-    assert load_layers([]).config == ExperimentConfig()
+    assert load_layers([]).config == ExperimentConfig(objective=ObjectiveConfig(name="causal_lm"))

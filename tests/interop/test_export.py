@@ -19,6 +19,7 @@ from tests.interop.networks import (
     EVERY,
     SHAPE,
     TEXT,
+    assert_same_logits,
     both_logits,
     export_to,
     load_peer,
