@@ -110,6 +110,16 @@ def inherited_layer(values: Mapping[str, object], origins: Mapping[str, str]) ->
     return Layer(new, dict.fromkeys(new, f"init_from {text}")), problems
 
 
+def without_taken_over(values: Mapping[str, object]) -> dict[str, object]:
+    """Merged values under a layer that sets `model.init_from`: what they say of shape and tokenizer was for fresh weights.
+
+    So an experiment's file serves from scratch and from any run; what stands beside `model.init_from`, or above it, must
+    agree with the source.
+    """
+    taken = ("model.", TOKENIZER)
+    return {key: value for key, value in values.items() if key in OWN | {"model.kind"} or not key.startswith(taken)}
+
+
 def contradictions(kind: str, values: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
     """Dotted key -> the source's value, where `values` have another and its weights would not fit, or mean less."""
     fields = fields_of(kind)

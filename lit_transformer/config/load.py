@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
-from lit_transformer.config.inherit import inherited_layer
+from lit_transformer.config.inherit import inherited_layer, without_taken_over
 from lit_transformer.config.layers import Layer, file_layer, find_experiment, mapping_layer
 from lit_transformer.config.registry import default_objective
 from lit_transformer.config.rules import broken_rules
@@ -41,11 +41,14 @@ def load_experiment(experiment: str, layers: Sequence[Layer] = ()) -> Loaded:
 def load_layers(layers: Sequence[Layer]) -> Loaded:
     """Merge layers over the defaults, the later the stronger; raises ConfigError with all problems.
 
-    What `model.init_from` takes over lies right above the defaults.
+    What `model.init_from` takes over lies right above the defaults, and replaces what lower layers say of it.
     """
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for layer in layers:
+        if layer.values.get("model.init_from") is not None:
+            values = without_taken_over(values)
+            origins = {key: origin for key, origin in origins.items() if key in values}
         values.update(layer.values)
         origins.update(layer.origins)
     inherited, contradictions = inherited_layer(values, origins)

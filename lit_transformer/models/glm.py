@@ -91,7 +91,7 @@ class GLM(TextNetwork):
         return self.norm(x)
 
     def target_hidden(self, inputs: Tensor, *, target_positions: Tensor | None = None, **how: Any) -> Tensor:
-        """What the output layer reads at target_positions (batch, targets), or everywhere: (batch, targets, d_model)."""
+        """What the output layer reads at target_positions (batch, n), or everywhere: (batch, n, d_model)."""
         return self.hidden_states(inputs, places=target_positions, **how)
 
     def new_cache(self) -> KVCache:

@@ -115,14 +115,14 @@ def _gradients(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch, heads, time, _ = queries.shape
-    for_queries, for_keys, for_values = _empty_like(queries), _empty_like(keys).zero_(), _empty_like(values).zero_()
-    for_bias = queries.new_zeros(bias_shape)
     gradient, queries, keys, values = _flat(gradient), _flat(queries) * scale, _flat(keys), _flat(values)
-    for rows, seen, place, shape in _blocks(batch * heads, time, keys.shape[1], causal):
+    for_queries, for_keys, for_values = (torch.empty_like(x) for x in (queries, keys, values))
+    for_bias = queries.new_zeros(bias_shape)
+    # From the last block, which sees every key and so can write where the others add.
+    for index, (rows, seen, place, shape) in enumerate(reversed(list(_blocks(batch * heads, time, keys.shape[1], causal)))):
         kept = probabilities[place].view(shape)
         factor = factors[place].view(shape) if factors.numel() else None
         weights = kept if factor is None else kept * factor
-        for_values[:, :, :seen] += torch.bmm(weights.mT, gradient[:, rows]).unflatten(0, (batch, heads))
         for_kept = torch.bmm(gradient[:, rows], values[:, :seen].mT)  # (batch * heads, rows, seen)
         if factor is not None:
             for_kept.mul_(factor)
@@ -130,8 +130,14 @@ def _gradients(
         if bias_shape:
             part = _part(for_bias, rows, seen)
             part += for_scores.unflatten(0, (batch, heads)).sum_to_size(part.shape)
-        for_queries[:, :, rows] = torch.bmm(for_scores, keys[:, :seen]).mul_(scale).unflatten(0, (batch, heads))
-        for_keys[:, :, :seen] += torch.bmm(for_scores.mT, queries[:, rows]).unflatten(0, (batch, heads))
+        for_queries[:, rows] = torch.bmm(for_scores, keys[:, :seen]).mul_(scale)
+        if index:
+            for_values[:, :seen].baddbmm_(weights.mT, gradient[:, rows])
+            for_keys[:, :seen].baddbmm_(for_scores.mT, queries[:, rows])
+        else:
+            torch.bmm(weights.mT, gradient[:, rows], out=for_values)
+            torch.bmm(for_scores.mT, queries[:, rows], out=for_keys)
+    for_queries, for_keys, for_values = (x.unflatten(0, (batch, heads)) for x in (for_queries, for_keys, for_values))
     return for_queries, for_keys, for_values, for_bias
 
 
@@ -163,7 +169,8 @@ def _(
     bias_shape: list[int],
     *_: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _empty_like(queries), _empty_like(keys), _empty_like(values), queries.new_empty(bias_shape)
+    gradients = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (queries, keys, values)]
+    return gradients[0], gradients[1], gradients[2], queries.new_empty(bias_shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -170,3 +170,16 @@ def test_every_format_gives_back_what_it_was_given(form):
         name: value for name, value in theirs.items() if name not in lost
     }
     assert set(settings) <= {key.removeprefix("model.") for key in fields_of(kind)}
+
+
+def test_a_later_init_from_replaces_what_the_experiment_says_of_shape_and_tokenizer(run):
+    said = {"task": "classification", "model.kind": "bert", "model.d_model": 64, "model.num_layers": 7,
+            "model.dropout": 0.3, "data.tokenizer.kind": "words", "data.tokenizer.vocab_size": None}  # fmt: skip
+    experiment = Layer(said, dict.fromkeys(said, "mine.yaml:1"))
+    loaded = load_layers([experiment, shell_layer(["model.init_from=runs/bert"])])
+    model, tokenizer = loaded.config.model, loaded.config.data.tokenizer
+    assert (model.d_model, model.num_layers, tokenizer.kind, tokenizer.vocab_size) == (32, 3, "wordpiece", 500)
+    assert loaded.origins["model.d_model"] == "init_from runs/bert"
+    assert (model.dropout, loaded.origins["model.dropout"]) == (0.3, "mine.yaml:1")
+    with pytest.raises(ConfigError, match=r"model.d_model"):
+        load_layers([experiment, shell_layer(["model.init_from=runs/bert", "model.d_model=64"])])

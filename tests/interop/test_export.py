@@ -103,7 +103,9 @@ def test_half_precision_keeps_its_bits(tmp_path):
 @pytest.mark.parametrize("beam_size", [1, 3])
 @pytest.mark.parametrize("model", [EncoderDecoderConfig(**SHAPE), T5Config(**SHAPE)], ids=["marian", "t5"])
 def test_their_generate_finds_our_translations(tmp_path, model, beam_size):
-    config = with_values(make_config(model), {"decoding.beam_size": beam_size, "decoding.length_penalty": 0.6})
+    config = with_values(
+        make_config(model), {"decoding.beam_size": beam_size, "decoding.max_length": 9, "decoding.length_penalty": 0.6}
+    )
     network, tokenizer = make_network(config), make_tokenizer(model.kind)
     name = export_to(tmp_path / "there", network, config)
     theirs_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "there")
@@ -114,7 +116,7 @@ def test_their_generate_finds_our_translations(tmp_path, model, beam_size):
     assert batch["input_ids"].tolist() == ids.tolist()
     found = decode_sources(
         network, ids, start_token=specials.pad, stop_token=specials.end, beam_size=beam_size, length_penalty=0.6,
-        forbidden=(specials.pad,),
+        max_length=9, forbidden=(specials.pad,),
     )[0][0]  # fmt: skip
     made = load_peer(tmp_path / "there", name).generate(**batch)[0, 1:].tolist()
     assert made == [*found.ids, *([specials.end] if found.ended else [])] and made
