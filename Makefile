@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 PYTEST ?=
 
-.PHONY: help demo test chaos setup lint format bench results lock clean
+.PHONY: help demo test slow chaos setup lint format bench results lock clean
 
 help:
 	@echo "make demo     sweep heads x layers of a small GPT, then write runs/sweeps/demo/report.html"
 	@echo "make test     run the tests"
+	@echo "make slow     run the long ones: kills, signals, every-step resumes, README's commands"
 	@echo "make chaos    kill -9 and signals at CHAOS=500 random moments each (hours)"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make bench    speed beside peers, as ratios (15 minutes at most)"
@@ -25,6 +26,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest $(PYTEST)
+
+slow: $(STAMP)
+	$(BIN)/pytest -m slow $(PYTEST)
 
 chaos: $(STAMP)
 	CHAOS=$(or $(CHAOS),500) $(BIN)/pytest -m chaos -rP $(PYTEST)

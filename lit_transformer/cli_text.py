@@ -1,11 +1,8 @@
 """The verbs that ask a trained run about text; cli.py adds them to the others."""
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional, TextIO
+from typing import Annotated, Optional
 
 import typer
 
@@ -14,7 +11,7 @@ from lit_transformer.config.errors import UserError
 Run = Annotated[
     Path, typer.Argument(help="A run's folder, such as runs/translation_tiny/<run-id> or a cell of a sweep.")
 ]
-Texts = Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT]...", help="Texts; none = those of --file.")]
+Texts = Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT]...", help="Texts; without any, the lines of --file or standard input.")]
 File = Annotated[
     Optional[Path], typer.Option("--file", help="A file with one text a line; without it and texts, standard input.")
 ]
@@ -30,7 +27,7 @@ def translate(
         Optional[float], typer.Option(help="Exponent of the length; default: the run's decoding.")
     ] = None,
     max_length: Annotated[Optional[int], typer.Option(help="Tokens at most; default: the run's decoding.")] = None,
-    n_best: Annotated[int, typer.Option(help="Show this many texts for each line.")] = 1,
+    n_best: Annotated[int, typer.Option(help="Show this many texts for each line, with their scores.")] = 1,
     temperature: Annotated[float, typer.Option(help="Above 0 draws instead of searching.")] = 0.0,
     top_k: Annotated[Optional[int], typer.Option(help="Draw among the k likeliest tokens.")] = None,
     top_p: Annotated[Optional[float], typer.Option(help="Draw among the likeliest with this probability.")] = None,
@@ -43,24 +40,25 @@ def translate(
 
     lit-transformer translate runs/translation_multi30k/<run-id> --file test.en > test.de
     """
+    from lit_transformer.inference.lines import answered, given_lines
     from lit_transformer.inference.translate import Translating, Translator
 
+    lines = given_lines(texts, file)
     settings = Translating(
         beam_size=beam_size, length_penalty=length_penalty, max_length=max_length, n_best=n_best,
         temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
     )  # fmt: skip
-    with _lines(texts, file) as lines:
-        translator = Translator(run, settings)
-        if as_json:
-            sources = list(lines)
-            rows = zip(sources, translator.lines(sources), strict=True)
-            _print([{"source": source, "translations": [vars(text) for text in found]} for source, found in rows])
-            return
-        for found in translator.lines(lines):
-            if n_best == 1:
-                print(found[0].text, flush=True)
-            else:
-                print("".join(f"{text.score:.4f}\t{text.text}\n" for text in found), flush=True)
+    translator = Translator(run, settings)
+    found = answered(lines, "translating", translator.translate)
+    if as_json:
+        _print([{"source": source, "translations": [vars(text) for text in best]} for source, best in found])
+    else:
+        for _, best in found:
+            shown = [" ".join(text.text.split("\n")) for text in best]  # a line each, whatever is in it
+            if n_best > 1:
+                shown = [f"{text.score:.4f}\t{line}" for text, line in zip(best, shown, strict=True)] + [""]
+            print("\n".join(shown), flush=True)
+    translator.tell_truncated()
 
 
 def fill(
@@ -75,8 +73,11 @@ def fill(
     """
     from lit_transformer.inference.fill import fill as find
     from lit_transformer.inference.text_run import open_text_run
+    from lit_transformer.training.resume import tell
 
     found = find(open_text_run(run), text, top=top)
+    if not found:
+        tell("the run ends no blank within a few tokens: there is nothing to show")
     if as_json:
         _print({"text": text, "fillings": [vars(filling) for filling in found]})
         return
@@ -88,33 +89,38 @@ def classify(
     run: Run,
     texts: Texts = None,
     file: File = None,
-    pair: Annotated[Optional[list[str]], typer.Option(help="The second text of each text, once for each.")] = None,
+    pair: Annotated[Optional[list[str]], typer.Option(help="The second text of each text; of a line, what follows a tab.")] = None,
     template: Annotated[
         Optional[str], typer.Option(help='Ask a language model: the prompt, such as "{text} It was".')
     ] = None,
     labels: Annotated[Optional[str], typer.Option(help='The words for the classes, such as "bad, good".')] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell which class each text has, and how sure that is.
+    """Tell which class each text has, and how sure that is; an empty line stays empty.
 
     Examples: lit-transformer classify runs/sst2_bert/<run-id> "a stirring film"
 
     lit-transformer classify runs/gpt_gutenberg/<run-id> "a stirring film" --template "{text} It was" --labels "bad, good"
     """
-    from lit_transformer.inference.choices import classify as find
+    from lit_transformer.inference.choices import TextClassifier
+    from lit_transformer.inference.lines import answered, given_lines
     from lit_transformer.inference.text_run import open_text_run
 
-    opened = open_text_run(run)
-    with _lines(texts, file) as lines:
-        given = [line for line in lines if line.strip()]
-    if not given:
-        raise UserError("classify\n  got      no text\n  fix      give texts, --file, or lines on standard input")
-    found = find(opened, given, pairs=pair, template=template, label_words=labels)
+    if pair is not None and not texts:
+        raise UserError("--pair\n  got      no text on the command line\n  fix      in lines, put a tab before the pair")
+    lines = given_lines(texts, file)
+    classifier = TextClassifier(open_text_run(run), template=template, labels=labels)
+    found = answered(
+        lines, "classifying", lambda chunk, progress: classifier.classify(chunk, taken(len(chunk)), progress)
+    )
     if as_json:
-        _print([{"text": text, **vars(choice)} for text, choice in zip(given, found, strict=True)])
-        return
-    for text, choice in zip(given, found, strict=True):
-        print(f"{choice.label}\t{choice.probabilities[choice.label]:.4f}\t{text}")
+        nothing = {"label": None, "probabilities": {}}
+        _print([{"text": text, **(vars(choice) if choice else nothing)} for text, choice in found])
+    else:
+        for text, choice in found:
+            line = f"{choice.label}\t{choice.probabilities[choice.label]:.4f}\t{text}" if choice else ""
+            print(line, flush=True)
+    classifier.tell_truncated()
 
 
 def choose(
@@ -139,29 +145,6 @@ def choose(
         return
     for text, probability in found.probabilities.items():
         print(f"{'*' if text == found.label else ' '} {probability:.4f}\t{text}")
-
-
-@contextmanager
-def _lines(texts: list[str] | None, file: Path | None) -> Iterator[Iterator[str]]:
-    """Texts from the arguments, a file or standard input, without their line ends."""
-    if texts and file is not None:
-        raise UserError(f"--file\n  got      {file} and texts too\n  fix      give one of them")
-    if texts:
-        yield iter(texts)
-    elif file is None:
-        yield _stripped(sys.stdin)
-    else:
-        try:
-            with file.open(encoding="utf-8", newline="\n") as opened:
-                yield _stripped(opened)
-        except OSError as error:
-            raise UserError(f"--file {file} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise UserError(f"--file {file} is not UTF-8 at byte {error.start}") from None
-
-
-def _stripped(opened: TextIO) -> Iterator[str]:
-    return (line.rstrip("\r\n") for line in opened)
 
 
 def _print(document: object) -> None:

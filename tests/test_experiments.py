@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lit_transformer.config.load import load_experiment, with_values
-from lit_transformer.models import build_model
+from lit_transformer.data.block_makers import build_block_maker
+from lit_transformer.models.flops import experiment_cost
+from lit_transformer.models.for_task import build_network
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.sweep.cells import build_cells
 from lit_transformer.sweep.file import read_sweep
+from lit_transformer.training.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -19,15 +23,34 @@ TINY = [path for path in EXPERIMENTS if path.stem.endswith("_tiny")]
 
 
 def test_they_are_there():
-    assert {"gpt_tiny", "gpt_shakespeare_cpu", "gpt_shakespeare"} <= {path.stem for path in EXPERIMENTS}
-    assert {"demo", "gpt_heads_layers"} <= {path.stem for path in SWEEPS}
+    names = {path.stem for path in EXPERIMENTS}
+    assert {"gpt_shakespeare_cpu", "gpt_shakespeare", "translation_multi30k", "copa_gpt"} <= names
+    for system in ("gpt", "bert", "t5", "glm"):
+        assert {f"{system}_tiny", f"{system}_gutenberg", f"{system}_base"} <= names
+    assert {f"sst2_{system}" for system in ("bert", "gpt", "t5")} | {"translation_tiny", "translation_base"} <= names
+    assert {"demo", "gpt_heads_layers", "translation_heads_layers", "objectives"} == {path.stem for path in SWEEPS}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_loads_and_its_network_builds(path):
     config = load_experiment(str(path)).config
-    network = build_model(with_values(config, {"model.vocab_size": config.data.tokenizer.vocab_size or 100}).model)
-    assert sum(parameter.numel() for parameter in network.parameters()) > 10_000
+    with torch.device("meta"):
+        network = build_network(with_values(config, {"model.vocab_size": config.data.tokenizer.vocab_size or 100}))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert parameters > 10_000
+    published = {"bert_base": 110e6, "gpt_base": 117e6, "t5_base": 220e6, "glm_base": 110e6}
+    assert parameters == pytest.approx(published.get(path.stem, parameters), rel=0.05)
+
+
+def test_the_objectives_are_compared_at_equal_parameters_and_equal_tokens():
+    sizes, tokens = [], []
+    for system in ("bert", "gpt", "t5", "glm"):
+        config = load_experiment(f"objectives_{system}").config
+        ready = prepare(config)
+        maker = build_block_maker(config, Path(str(ready.data["folder"])) / "tokenizer.json")
+        sizes.append(experiment_cost(ready.config).parameters)
+        tokens.append((config.trainer.max_steps or 0) * config.data.batch_size * maker.stride)
+    assert max(sizes) / min(sizes) < 1.01 and max(tokens) / min(tokens) < 1.01
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
@@ -35,15 +58,17 @@ def test_every_swept_value_builds(path):
     from lit_transformer.config.load import from_plain
 
     cells = build_cells(read_sweep(path))
-    assert len(cells) == {"demo": 9, "gpt_heads_layers": 27}.get(path.stem, len(cells)) > 1
+    numbers = {"demo": 9, "gpt_heads_layers": 27, "translation_heads_layers": 27, "objectives": 12}
+    assert len(cells) == numbers[path.stem]
     for cell in cells:
         assert cell.problem is None, cell.problem
-        build_model(with_values(from_plain(cell.config), {"model.vocab_size": 512}).model)
+        build_network(with_values(from_plain(cell.config), {"model.vocab_size": 512}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", TINY, ids=lambda path: path.stem)
 def test_the_tiny_ones_run_to_their_end(path, tmp_path):
     command = [sys.executable, "-m", "lit_transformer.cli", "fit", str(path), "--output", str(tmp_path)]
-    done = subprocess.run([*command, "trainer.max_steps=30"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "trainer.max_steps=10", "trainer.limit_val_batches=2", "tracking.wandb=off"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert RunFolder(Path(done.stdout.strip())).status() == "complete"

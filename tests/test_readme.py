@@ -20,6 +20,8 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_command_of_the_page_works(tmp_path):
     for name in ("experiments", "sweeps"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -80,6 +82,7 @@ def copy(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_a_model_an_objective_and_a_task_are_added_in_five_steps(copy):
     page = README[README.index("## Add a model") : README.index("## Results")]
     assert re.findall(r"^\*\*(\d)\. ", page, flags=re.MULTILINE) == ["1", "2", "3", "4", "5"]

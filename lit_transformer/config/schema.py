@@ -262,6 +262,8 @@ class TrackingConfig:
     """W&B mode; auto = WANDB_MODE, else online when logged in, else offline."""
     log_every: int = 20
     """Steps between rows of metrics.jsonl."""
+    attention: bool = False
+    """At each validation, save who attends to whom in its first row: samples/attention-STEP.npz."""
 
 
 @dataclass(frozen=True, kw_only=True)

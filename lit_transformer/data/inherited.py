@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.inherit import KEY, find_source
+from lit_transformer.config.init_sources import KEY, find_source
 from lit_transformer.config.schema import ExperimentConfig
 
 

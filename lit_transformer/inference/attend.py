@@ -141,8 +141,8 @@ def _encode(run: TextRun, text: str) -> list[int]:
     blanks = [mask] * text.count(BLANK) if mask is not None else list(sentinels)
     parts = text.split(BLANK, maxsplit=len(blanks))
     ids: list[int] = []
-    for blank, part in zip(blanks, parts[:-1], strict=False):  # a token of BPE brings the space before it
-        ids += [*run.encode(part.rstrip(" ")), blank]
+    for blank, part in zip(blanks, parts[:-1], strict=False):
+        ids += [*run.encode(run.spaces.before_blank(part)), blank]
     ids += run.encode(parts[-1])
     if not ids:
         raise UserError("The text is empty: it has no token.\n  fix      give some text")

@@ -1,5 +1,6 @@
 """`evaluate`: a run's metrics on a whole split."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from rich.progress import track
 
 from lit_transformer.inference.load import load_weights, open_run, run_config
 from lit_transformer.records.atomic import read_json
+from lit_transformer.tasks.text_metrics import signatures
 from lit_transformer.training.registry import build_parts, open_prepared
 
 Split = Literal["test", "val"]
@@ -27,3 +29,10 @@ def evaluate(path: Path, split: Split) -> dict[str, float]:
         for batch in track(loader, f"{split} split", console=shown, transient=True, disable=not shown.is_terminal):
             task.evaluate(batch, split, probe=probe > 0)
     return {f"{split}/{name}": value for name, value in task.metrics(task.evaluation.take(), split).items()}
+
+
+def signatures_of(metrics: Mapping[str, float]) -> dict[str, str]:
+    """sacrebleu's signature of each metric that has one, by full name: what makes two numbers comparable."""
+    known = signatures()
+    found = {name: known.get(name.rpartition("/")[2]) for name in metrics}
+    return {name: signature for name, signature in found.items() if signature is not None}

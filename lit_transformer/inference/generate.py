@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.data.tokenizers import end_token, load_tokenizer
 from lit_transformer.decoding.sampling import generate
-from lit_transformer.inference.load import load_task, open_run
+from lit_transformer.inference.text_run import TextRun, open_text_run
 from lit_transformer.models.gpt import GPT
+from lit_transformer.training.resume import tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +26,18 @@ class Generation:
 
 
 def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
-    """The prompt and its continuation by the run in a folder; raises UserError."""
-    tokenizer = load_tokenizer(open_run(path).tokenizer_file)
-    task = load_task(path)
-    if not isinstance(task.network, GPT):
-        raise UserError(f"generate needs a GPT; {path} holds a {task.config.model.kind}.")
-    ids = _encode(tokenizer, prompt)
+    """The prompt and its continuation by the run in a folder; raises UserError where that holds no GPT, or a head.
+
+    Says on standard error where the network sees but the end of a long prompt.
+    """
+    run = open_text_run(path)
+    if not isinstance(run.network, GPT):
+        raise run.refuse("generate", "a GPT without a head: task language_model, or objective.name=text")
+    ids = _encode(run, prompt)
+    if ids.shape[1] > run.context_length:
+        tell(f"the prompt has {ids.shape[1]} tokens: the network sees the last {run.context_length} (model.context_length)")
     made = generate(
-        task.network,
+        run.network,
         ids,
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,
@@ -42,16 +45,15 @@ def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
         top_p=settings.top_p,
         generator=torch.Generator().manual_seed(settings.seed),
         use_cache=settings.use_cache,
-        stop_token=end_token(tokenizer),
+        stop_token=run.specials.eot,
     )
-    return prompt + tokenizer.decode(made[0, ids.shape[1] :].tolist())
+    return run.spaces.continued(prompt, made[0, ids.shape[1] :].tolist())
 
 
-def _encode(tokenizer: Tokenizer, prompt: str) -> torch.Tensor:
-    ids = tokenizer.encode(prompt, add_special_tokens=False).ids
+def _encode(run: TextRun, prompt: str) -> torch.Tensor:
+    ids = run.encode(prompt)
     if not ids:
-        end = end_token(tokenizer)
-        if end is None:
+        if run.specials.eot is None:
             raise UserError("The prompt is empty.\n  fix      give some text with --prompt")
-        ids = [end]  # what stands before every document
+        ids = [run.specials.eot]  # what stands before every document
     return torch.tensor([ids])  # (1, time)

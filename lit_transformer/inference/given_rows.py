@@ -1,5 +1,6 @@
 """Rows that people give on the shell, made into what a trained network reads, as `prepare` made those it learned from."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,14 +13,16 @@ from lit_transformer.config.load import with_values
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.prepared_rows import Ragged
 from lit_transformer.data.row_datasets import build_row_dataset
-from lit_transformer.data.rows.columns import prompt_columns, text_columns
-from lit_transformer.data.rows.examples import Example, Key, Keys
+from lit_transformer.data.rows.columns import Columns, prompt_columns, text_columns
+from lit_transformer.data.rows.examples import Example, Key, Keys, find_keys
 from lit_transformer.data.rows.lengths import find_rooms, fit
 from lit_transformer.data.rows.row import Row
 from lit_transformer.data.rows.write import encode_column
 from lit_transformer.data.sampler import Plan
-from lit_transformer.decoding.batches import length_batches
-from lit_transformer.inference.text_run import TextRun, shown_progress
+from lit_transformer.decoding.batches import in_batches
+from lit_transformer.inference.lines import Report
+from lit_transformer.inference.text_run import TextRun, check_text
+from lit_transformer.tasks.base import inputs_of
 from lit_transformer.tasks.likelihood import choice_scores
 
 MAX_TOKENS = 8192
@@ -42,58 +45,79 @@ class GivenRows:
         return np.zeros(len(self.found[self.columns[0]]), dtype=np.int64)
 
 
-def scores(run: TextRun, config: ExperimentConfig, rows: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Tensor:
-    """Log-probability of each class or choice of each row, (rows, choices); not normalised where they are text.
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """A run, the settings with which it is asked, and the words for classes where those are text."""
 
-    rows hold the columns of the task: text [, pair], or context, choice1, choice2 ... Raises UserError as `prepare`.
-    """
-    given, lengths = _given(run, config, rows, labels)
-    dataset = build_row_dataset(config, given, "given", run.specials, training=False)
-    result: list[Tensor] = [torch.empty(0)] * len(rows)
-    for batch in shown_progress(length_batches(lengths, MAX_TOKENS), "reading"):
-        places = np.array(batch, dtype=np.int64)
-        made = dataset[Plan(places, places)]
-        for place, score in zip(batch, _batch_scores(run, config, made), strict=True):
-            result[place] = score
-    return torch.stack(result)
+    run: TextRun
+    config: ExperimentConfig
+    labels: Sequence[str] = ()
+
+    @property
+    def own(self) -> bool:
+        """Whether the run was trained for the task that it is asked."""
+        return self.config.task == self.run.config.task
+
+    @property
+    def columns(self) -> dict[str, Key]:
+        """Columns of the rows that the run learned from, and how its settings call them; none of another task's."""
+        return find_keys(self.config.data, self.config.task).texts if self.own else {}
+
+    def scores(
+        self, rows: Sequence[Mapping[str, str]], places: Sequence[str], progress: Report | None = None
+    ) -> tuple[Tensor, int]:
+        """Log-probability of each class or choice of each row, (rows, choices), and how many rows were cut.
+
+        rows hold the columns of the task: text [, pair], or context, choice1, choice2 ...; places name them in the
+        errors, which are those of `prepare`. Scores of text are not normalised.
+        """
+        given, truncated = self._given(rows, places)
+        specials = self.run.specials
+        if not self.own:  # plain text goes on after an answer: only a run trained for it ends each
+            specials = dataclasses.replace(specials, start=specials.eot, eot=None)
+        dataset = build_row_dataset(self.config, given, "given", specials, training=False)
+
+        def work(numbers: Sequence[int]) -> Tensor:
+            wanted = np.array(numbers, dtype=np.int64)
+            return self._batch_scores(dataset[Plan(wanted, wanted)])
+
+        lengths = np.sum([column.lengths for column in given.found.values()], axis=0).tolist()
+        found = in_batches(range(len(rows)), work, lengths=lengths, max_tokens=MAX_TOKENS, progress=progress)
+        return torch.stack(found), truncated
+
+    @torch.inference_mode()
+    def _batch_scores(self, batch: dict[str, Tensor]) -> Tensor:
+        inputs = inputs_of(batch)
+        if self.config.objective.name == "text":
+            return choice_scores(self.run.network, inputs)  # (rows, choices)
+        logits = self.run.network(**{name: inputs[name] for name in inputs if name not in ("targets", "lm_targets")})
+        return logits.float().log_softmax(dim=-1)  # (rows, choices)
+
+    def _given(self, rows: Sequence[Mapping[str, str]], places: Sequence[str]) -> tuple[GivenRows, int]:
+        """The rows as ids, and how many of them were cut to the context."""
+        run, config = self.run, self.config
+        encoded = {
+            name: encode_column(run.tokenizer, texts, np.uint32, lambda count: None)
+            for name, texts in self._texts(rows, places).items()
+        }
+        rooms = find_rooms(config.task, config.model.kind, str(config.objective.name), tuple(encoded))
+        fitted = fit(encoded, rooms, run.context_length, places=places, refuse=config.data.too_long == "refuse")
+        shorter = [column.lengths < encoded[name].lengths for name, column in fitted.items()]  # (rows,) each
+        return GivenRows(tuple(fitted), fitted), int(np.any(shorter, axis=0).sum())
+
+    def _texts(self, rows: Sequence[Mapping[str, str]], places: Sequence[str]) -> Columns:
+        known = self.columns  # a template may name a field as the data called it
+        keys = Keys({name: known.get(name, Key(name, "")) for name in rows[0]}, Key("label", "data.label_key"))
+        examples = [
+            Example(dict(row), "", Row({keys.texts[name].field: check_text(row[name]) for name in row}, place))
+            for row, place in zip(rows, places, strict=True)
+        ]
+        if self.config.objective.name == "text":
+            return prompt_columns(examples, keys, self.labels, self.config)
+        return text_columns(examples, keys, "")
 
 
-@torch.inference_mode()
-def _batch_scores(run: TextRun, config: ExperimentConfig, batch: Mapping[str, Tensor]) -> Tensor:
-    inputs = {name: value for name, value in batch.items() if name != "window_count"}
-    if config.objective.name == "text":
-        return choice_scores(run.network, inputs)  # (rows, choices)
-    logits = run.network(**{name: inputs[name] for name in inputs if name not in ("targets", "lm_targets")})
-    return logits.float().log_softmax(dim=-1)  # (rows, choices)
-
-
-def _given(
-    run: TextRun, config: ExperimentConfig, rows: Sequence[Mapping[str, str]], labels: Sequence[str]
-) -> tuple[GivenRows, list[int]]:
-    keys = Keys({name: Key(name, f"data.{name}_key") for name in rows[0]}, Key("label", "data.label_key"))
-    examples = [Example(dict(row), "", Row(dict(row), f"text {number}")) for number, row in enumerate(rows, start=1)]
-    if config.objective.name == "text":
-        texts = prompt_columns(examples, keys, labels, config)
-    else:
-        texts = text_columns(examples, keys, "")
-    encoded = {
-        name: encode_column(run.tokenizer, column, np.uint32, lambda count: None) for name, column in texts.items()
-    }
-    rooms = find_rooms(config.task, config.model.kind, str(config.objective.name), tuple(encoded))
-    places = [example.row.place for example in examples]
-    refuse = config.data.too_long == "refuse"
-    fitted = fit(encoded, rooms, run.context_length, places=places, refuse=refuse)
-    lengths = sum(column.lengths for column in fitted.values())
-    return GivenRows(tuple(fitted), fitted), np.asarray(lengths).tolist()
-
-
-def as_text(config: ExperimentConfig, task: str, template: str | None, label_words: str | None) -> ExperimentConfig:
-    """The settings with which any language model answers a task by likelihood, or a run's own ones with others."""
-    values: dict[str, object] = {}
-    if config.task != task:
-        values |= {"task": task, "objective.name": "text"}
-    if template is not None:
-        values["objective.template"] = template
-    if label_words is not None:
-        values["objective.label_words"] = label_words
-    return with_values(config, values)
+def as_text(config: ExperimentConfig, task: str, template: str | None) -> ExperimentConfig:
+    """The settings with which a GPT answers a task by likelihood, or a run's own ones with another template."""
+    values: dict[str, object] = {} if config.task == task else {"task": task, "objective.name": "text"}
+    return with_values(config, values if template is None else {**values, "objective.template": template})

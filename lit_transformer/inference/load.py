@@ -18,7 +18,7 @@ from lit_transformer.training.resume import frozen_layer, tell
 
 
 def open_run(path: str | os.PathLike[str]) -> RunFolder:
-    """The run in a folder; raises UserError where there is none, or it has no checkpoint yet."""
+    """The run in a folder; raises UserError where there is none."""
     run = RunFolder(Path(path))
     if not run.path.is_dir():
         raise UserError(f"There is no folder {path}.\n  fix      give a run's folder, such as runs/gpt_tiny/<run-id>")

@@ -1,13 +1,10 @@
-"""A trained run that reads text: its network, its tokenizer, and how it cuts what is too long."""
+"""A trained run that reads text: its network, its tokenizer, and what it can be asked."""
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
 from tokenizers import Tokenizer
 
 from lit_transformer.config.errors import UserError
@@ -16,9 +13,18 @@ from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.specials import Specials, specials_of
 from lit_transformer.data.tokenizers import load_tokenizer
 from lit_transformer.inference.load import load_task, open_run
+from lit_transformer.inference.spaces import Spaces
 from lit_transformer.models.base import TextNetwork
+from lit_transformer.models.gpt import GPT
 
-Item = TypeVar("Item")
+VERBS = {
+    "language_model": "fill",
+    "translation": "translate",
+    "text_to_text": "translate",
+    "classification": "classify",
+    "multiple_choice": "choose",
+}
+"""`task` -> the verb that asks a run of it, unless it is a GPT that writes text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +43,19 @@ class TextRun:
         assert isinstance(self.config.model, TextModelConfig)
         return self.config.model.context_length
 
+    @property
+    def writes(self) -> bool:
+        """Whether it is a GPT without a head, which goes on with a text, and tells how likely one is."""
+        return isinstance(self.network, GPT)
+
+    @cached_property
+    def spaces(self) -> Spaces:
+        """Its tokenizer's way with spaces."""
+        return Spaces(self.tokenizer)
+
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, without special tokens."""
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        """Ids of a text, without special tokens; raises UserError as `check_text`."""
+        ids: list[int] = self.tokenizer.encode(check_text(text), add_special_tokens=False).ids
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -47,14 +63,15 @@ class TextRun:
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def refuse(self, verb: str, allowed: str, fix: str) -> UserError:
-        """The error of a verb that this kind of run does not answer."""
+    def refuse(self, verb: str, allowed: str) -> UserError:
+        """The error of a verb that this kind of run does not answer, with the verbs that it does."""
         config = self.config
+        answered = "generate, classify and choose" if self.writes else VERBS[config.task]
         return UserError(
             f"{verb} cannot use {self.path}\n"
             f"  got      task {config.task}, model.kind {config.model.kind}, objective {config.objective.name}\n"
             f"  allowed  {allowed}\n"
-            f"  fix      {fix}"
+            f"  fix      ask it with {answered}, or give another run to {verb}"
         )
 
 
@@ -63,17 +80,19 @@ def open_text_run(path: Path) -> TextRun:
     run = open_run(path)
     task = load_task(path)
     tokenizer = load_tokenizer(run.tokenizer_file)
+    assert isinstance(task.network, TextNetwork)
     return TextRun(
         path=path, config=task.config, network=task.network, tokenizer=tokenizer, specials=specials_of(tokenizer)
     )
 
 
-def shown_progress(items: Sequence[Item], what: str) -> Iterable[Item]:
-    """The items one after another, with a bar and the time left on a terminal's standard error."""
-    console = Console(stderr=True)
-    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
-
-
-def tell(message: str) -> None:
-    """A line for people, on standard error."""
-    print(message, file=sys.stderr)
+def check_text(text: str) -> str:
+    """The text; raises UserError where it has no UTF-8, since the shell was given other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"a text is not UTF-8 at character {error.start + 1}\n  got      {text[:60]!r}\n"
+            "  fix      give it in UTF-8, or in a file with --file"
+        ) from None
+    return text

@@ -1,21 +1,19 @@
 """`translate`: lines in, lines out, by an encoder-decoder."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.decoding.batches import length_batches, pad
+from lit_transformer.decoding.batches import in_batches, pad
 from lit_transformer.decoding.search import Hypothesis
 from lit_transformer.decoding.sources import decode_sources
-from lit_transformer.inference.text_run import open_text_run, shown_progress, tell
+from lit_transformer.inference.lines import Report
+from lit_transformer.inference.text_run import open_text_run
 from lit_transformer.models.seq2seq import Seq2Seq
-
-CHUNK = 2000
-"""Lines that are sorted by length and translated before any of them is written."""
+from lit_transformer.training.resume import tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +24,7 @@ class Translating:
     length_penalty: float | None = None
     max_length: int | None = None
     n_best: int = 1
+    """Texts for each line: the best of a beam, which is as wide then at least, or as many that are drawn."""
     temperature: float = 0.0
     """Above 0 draws instead of searching."""
     top_k: int | None = None
@@ -33,6 +32,17 @@ class Translating:
     seed: int = 0
     max_tokens: int = 4096
     """Padded source tokens that are translated at once."""
+
+    def __post_init__(self) -> None:
+        if self.n_best < 1:
+            raise UserError(f"--n-best\n  got      {self.n_best}\n  allowed  1 or more")
+        drawing = {"--top-k": self.top_k, "--top-p": self.top_p}
+        given = [f"{name} {value}" for name, value in drawing.items() if value is not None]
+        if given and not self.temperature:
+            raise UserError(
+                f"{given[0]} says how to draw, and nothing is drawn\n  got      --temperature {self.temperature:g}\n"
+                "  allowed  a temperature above 0\n  fix      add --temperature 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -46,46 +56,41 @@ class Translation:
     """log_probability / length ** length_penalty."""
 
 
+EMPTY = Translation("", 0.0, 0.0)
+"""Of an empty line."""
+
+
 class Translator:
     """An encoder-decoder's run; raises UserError for another one."""
 
     def __init__(self, path: Path, settings: Translating) -> None:
         self.run = open_text_run(path)
-        if self.run.config.task not in ("translation", "text_to_text"):
-            raise self.run.refuse(
-                "translate", "a run of the task translation or text_to_text", "generate and fill use the other ones"
-            )
-        self.settings = settings
-        self.truncated = 0
-        """Lines that were longer than the context."""
+        if not isinstance(self.run.network, Seq2Seq) or self.run.config.task not in ("translation", "text_to_text"):
+            raise self.run.refuse("translate", "a run of the task translation or text_to_text")
+        self.network, self.settings = self.run.network, settings
         self._pad, self._end = self.run.specials.required("pad", "end", by="translate")
         self._generator = torch.Generator().manual_seed(settings.seed) if settings.temperature else None
+        self._lines = self._truncated = 0
 
-    def lines(self, lines: Iterable[str]) -> Iterator[list[Translation]]:
-        """The best texts of each line, in the lines' order; an empty line stays empty."""
-        source = iter(lines)
-        while chunk := list(islice(source, CHUNK)):
-            yield from self.translate(chunk)
-        if self.truncated:
-            tell(f"{self.truncated} lines were longer than {self.run.context_length} tokens and were cut")
-
-    def translate(self, lines: Sequence[str]) -> list[list[Translation]]:
-        """The same for lines that are translated together."""
+    def translate(self, lines: Sequence[str], progress: Report | None = None) -> list[list[Translation]]:
+        """The texts of each line, the best first; an empty line stays empty. Raises UserError for one too long."""
         sources = [self._ids(line) for line in lines]
-        found: list[list[Translation]] = [[Translation("", 0.0, 0.0)] for _ in lines]
-        full = [index for index, ids in enumerate(sources) if ids]
-        batches = length_batches([len(sources[index]) for index in full], self.settings.max_tokens)
-        for batch in shown_progress(batches, "translating"):
-            rows = [full[place] for place in batch]
-            for row, hypotheses in zip(rows, self._decode([sources[row] for row in rows]), strict=True):
-                found[row] = [
-                    Translation(self.run.decode(text.ids).strip(), text.log_probability, text.score)
-                    for text in hypotheses
-                ]
-        return found
+        full = [ids for ids in sources if ids]
+        lengths = [len(ids) for ids in full]
+        found = iter(
+            in_batches(full, self._decode, lengths=lengths, max_tokens=self.settings.max_tokens, progress=progress)
+        )
+        return [[self._translation(text) for text in next(found)] if ids else [EMPTY] for ids in sources]
+
+    def tell_truncated(self) -> None:
+        """Say on standard error how many lines were cut, if any."""
+        if self._truncated:
+            room = self.run.context_length
+            tell(f"lines cut to model.context_length={room}, the end token included: {self._truncated:,}")
 
     def _ids(self, line: str) -> list[int]:
         """Ids of a line with the data's prefix and the end token; none for an empty line."""
+        self._lines += 1
         if not line.strip():
             return []
         data, room = self.run.config.data, self.run.context_length - 1
@@ -93,32 +98,42 @@ class Translator:
         if len(ids) > room:
             if data.too_long == "refuse":
                 raise UserError(
-                    f"a line is longer than the context\n  got      {len(ids) + 1} tokens: {line[:60]}...\n"
-                    f"  allowed  {room + 1}, the end token among them\n"
-                    "  fix      split it; a run with data.too_long=truncate cuts it"
+                    f"line {self._lines} is longer than the context\n"
+                    f"  got      {len(ids) + 1} tokens, the end token included: {line[:60]!r}\n"
+                    f"  allowed  {room + 1} (model.context_length; the run has data.too_long=refuse)\n"
+                    "  fix      split the line"
                 )
-            self.truncated += 1
+            self._truncated += 1
         return [*ids[:room], self._end]
 
+    def _translation(self, text: Hypothesis) -> Translation:
+        return Translation(self.run.decode(text.ids).strip(), text.log_probability, text.score)
+
     def _decode(self, sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
-        network = self.run.network
-        assert isinstance(network, Seq2Seq)
         given, usual = self.settings, self.run.config.decoding
-        inputs, mask = pad(sources, self._pad)  # (rows, time), (rows, time)
-        beam_size = usual.beam_size if given.beam_size is None else given.beam_size
-        return decode_sources(
-            network,
+        drawn = given.n_best if given.temperature else 1
+        beam_size = given.beam_size
+        if beam_size is None:
+            beam_size = 1 if given.temperature else max(usual.beam_size, given.n_best)
+        inputs, mask = pad([ids for ids in sources for _ in range(drawn)], self._pad)  # (rows * drawn, time)
+        found = decode_sources(
+            self.network,
             inputs,
             mask,
             start_token=self._pad,
             stop_token=self._end,
             max_length=usual.max_length if given.max_length is None else given.max_length,
             generator=self._generator,
-            beam_size=max(beam_size, given.n_best) if not given.temperature else 1,
+            beam_size=beam_size,
             length_penalty=usual.length_penalty if given.length_penalty is None else given.length_penalty,
-            n_best=given.n_best,
+            n_best=1 if given.temperature else given.n_best,
             forbidden=(self._pad,),
             temperature=given.temperature,
             top_k=given.top_k,
             top_p=given.top_p,
         )
+        if drawn == 1:
+            return found
+        texts = [hypotheses[0] for hypotheses in found]  # (rows * drawn,)
+        draws = (texts[start : start + drawn] for start in range(0, len(texts), drawn))
+        return [sorted(row, key=lambda text: -text.score) for row in draws]

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.hugging_face import shown, unheld
-from lit_transformer.config.inherit import contradictions, find_source
+from lit_transformer.config.inherit import contradictions
+from lit_transformer.config.init_sources import find_source
 from lit_transformer.interop.formats import plain_name
 from lit_transformer.interop.sources import Weights, read_weights
 from lit_transformer.models.base import TextNetwork

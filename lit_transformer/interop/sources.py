@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.inherit import Source, source_settings
+from lit_transformer.config.init_sources import Source, source_settings
 from lit_transformer.config.models import MODEL_CONFIGS, ModelConfig
 from lit_transformer.interop.checkpoint import read_checkpoint
 from lit_transformer.interop.formats import PREFIXES, pairs_of, plain_name
@@ -100,21 +100,21 @@ def _model_config(settings: Mapping[str, object]) -> ModelConfig:
 def _read_files(source: Source) -> tuple[str, dict[str, Tensor]]:
     """Where the weights lie, and all of them by their names."""
     for name, read in WEIGHT_FILES.items():
-        index = source.folder / f"{name}.index.json"
-        paths = [source.folder / name]
-        if index.is_file():
-            listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            paths = [source.folder / Path(part).name for part in sorted(set(listed))]
-        elif not paths[0].is_file():
-            continue
-        tensors: dict[str, Tensor] = {}
-        for path in paths:
-            try:
-                tensors |= read(path)
-            except Exception as error:  # the libraries raise OSError, SafetensorError, EOFError, UnpicklingError ...
-                what = f"{path} cannot be read ({type(error).__name__}: {error})"
-                raise UserError(f"model.init_from: {what}\n  fix      fetch it again") from None
-        return f"{source.text} ({name})", tensors
+        path, index = source.folder / name, source.folder / f"{name}.index.json"
+        try:
+            if index.is_file():
+                path = index
+                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                tensors: dict[str, Tensor] = {}
+                for part in sorted(set(parts)):
+                    path = source.folder / Path(part).name
+                    tensors |= read(path)
+                return f"{source.text} ({name}, in parts)", tensors
+            if path.is_file():
+                return f"{source.text} ({name})", read(path)
+        except Exception as error:  # the libraries raise OSError, SafetensorError, EOFError, UnpicklingError ...
+            what = f"{path} cannot be read ({type(error).__name__}: {error})"
+            raise UserError(f"model.init_from: {what}\n  fix      fetch it again") from None
     raise UserError(
         f"model.init_from: {source.text} holds no weights\n  allowed  {' or '.join(WEIGHT_FILES)} beside config.json\n"
         "  fix      give the folder that holds them"

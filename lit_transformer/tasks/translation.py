@@ -56,10 +56,10 @@ class Translation(Task):
     def decode(self, inputs: Tensor, input_mask: Tensor | None) -> list[list[int]]:
         """The best decoded ids of each source (rows, time), as `config.decoding` says."""
         assert self.facts.texts is not None and isinstance(self.network, Seq2Seq)
-        settings = self.config.decoding
+        settings, start = self.config.decoding, self.facts.texts.start_token
         found = decode_sources(
             self.network, inputs, input_mask,
-            start_token=self.facts.texts.start_token, stop_token=self.facts.texts.stop_token, beam_size=settings.beam_size,
-            length_penalty=settings.length_penalty, max_length=settings.max_length,
+            start_token=start, stop_token=self.facts.texts.stop_token, beam_size=settings.beam_size,
+            length_penalty=settings.length_penalty, max_length=settings.max_length, forbidden=(start,),  # the padding
         )  # fmt: skip
         return [hypotheses[0].ids for hypotheses in found]

@@ -15,6 +15,7 @@ from lit_transformer.interop import initialise
 from lit_transformer.models.flops import flops_per_token
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.attention_probe import AttentionProbe
 from lit_transformer.training.averaging import Averaging
 from lit_transformer.training.checkpoints import Checkpoints
 from lit_transformer.training.measure import peak_flops
@@ -83,6 +84,8 @@ def assemble(
     callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
     if rank == 0:
         callbacks.append(ProgressReport(log, parts.total_steps))
+        if config.tracking.attention:
+            callbacks.append(AttentionProbe(run))
     trainer = build_trainer(config, run, folder, callbacks, total_steps=parts.total_steps)
     return Assembled(parts, trainer, end, log, checkpoints, guard, found)
 

@@ -29,6 +29,7 @@ HARMLESS = (
     "trainer.max_time",
     "trainer.num_nodes",
     "trainer.profile",
+    "tracking.attention",
     "tracking.project",
     "tracking.wandb",
 )

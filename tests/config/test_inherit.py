@@ -8,7 +8,8 @@ import yaml
 
 from lit_transformer.config.errors import ConfigError, UserError
 from lit_transformer.config.fields import fields_of
-from lit_transformer.config.hugging_face import FORMATS, filled, from_hugging_face, to_hugging_face
+from lit_transformer.config.hugging_face import filled, from_hugging_face, to_hugging_face
+from lit_transformer.config.hugging_face_formats import FORMATS
 from lit_transformer.config.layers import Layer, shell_layer
 from lit_transformer.config.load import from_plain, load_layers
 from lit_transformer.config.schema import MODEL_CONFIGS

@@ -153,6 +153,12 @@ def test_other_files_of_weights(tmp_path):
     index = {"weight_map": {name: file for file, held in parts.items() for name in held}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     assert_same()
+    (tmp_path / "model-2.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model-2\.safetensors cannot be read"):
+        load(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json cannot be read"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(

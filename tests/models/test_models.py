@@ -8,13 +8,22 @@ import torch
 from torch import nn
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.models import MODEL_CONFIGS, EncoderDecoderConfig, GPTConfig, ModelConfig, T5Config
+from lit_transformer.config.models import (
+    MODEL_CONFIGS,
+    BertConfig,
+    EncoderDecoderConfig,
+    GLMConfig,
+    GPTConfig,
+    ModelConfig,
+    T5Config,
+)
 from lit_transformer.models import MODELS, build_model
 from lit_transformer.nn.losses import cross_entropy
 
 TIME, VOCAB = 12, 29
 GPT = GPTConfig(num_layers=2, num_heads=4, d_model=16, context_length=TIME, vocab_size=VOCAB, init_std=0.2)
 SMALL = {"num_layers": 2, "num_heads": 4, "d_model": 16, "context_length": TIME, "vocab_size": VOCAB, "dropout": 0.0}
+BERT, GLM = BertConfig(**SMALL, init_std=0.2), GLMConfig(**SMALL, init_std=0.2)
 SEQ2SEQ, RELATIVE = EncoderDecoderConfig(**SMALL), T5Config(**SMALL, relative_buckets=16, relative_max_distance=16)
 VARIANTS: dict[str, ModelConfig] = {
     "gpt": GPT,
@@ -26,6 +35,20 @@ VARIANTS: dict[str, ModelConfig] = {
     ),
     "gpt-post-norm": replace(GPT, norm_position="post", activation="relu"),
     **{f"gpt-{name}": replace(GPT, activation=name) for name in ("gelu", "tanh", "sigmoid", "silu", "reglu", "geglu")},
+    "bert": BERT,
+    "bert-modern": replace(
+        BERT,
+        positions="rope",
+        norm="rms_norm",
+        norm_position="pre",
+        activation="swiglu",
+        bias=False,
+        tie_embeddings=False,
+        token_types=1,
+    ),
+    "bert-sinusoidal": replace(BERT, positions="sinusoidal", activation="relu", d_ff=24),
+    "glm": GLM,
+    "glm-other": replace(GLM, norm_position="post", activation="geglu", tie_embeddings=False, d_ff=24),
     "encoder_decoder": SEQ2SEQ,
     "encoder_decoder-pre-norm": replace(SEQ2SEQ, norm_position="pre", num_encoder_layers=3, num_decoder_layers=1),
     "encoder_decoder-learned": replace(SEQ2SEQ, positions="learned", share_embeddings=False, scale_embeddings=False),
@@ -42,7 +65,7 @@ VARIANTS: dict[str, ModelConfig] = {
     "t5-v1.1": replace(RELATIVE, activation="geglu_tanh", tie_embeddings=False, head_dim=6, d_ff=24),
     "t5-other": replace(RELATIVE, norm="layer_norm", norm_position="post", bias=True, num_decoder_layers=1),
 }
-CAUSAL_SIDE = {"gpt": "inputs", "encoder_decoder": "decoder_inputs", "t5": "decoder_inputs"}
+CAUSAL_SIDE = {"gpt": "inputs", "glm": "inputs", "encoder_decoder": "decoder_inputs", "t5": "decoder_inputs"}
 """Kind of a network that generates from left to right -> the ids in its batch where no place sees a later one."""
 CAUSAL = [name for name, config in VARIANTS.items() if config.kind in CAUSAL_SIDE]
 
@@ -57,9 +80,8 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 
 def random_batch(model: nn.Module, rows: int = 3) -> Batch:
     """A training batch as `loss` takes it, with a target at every place."""
-    batch = {key: torch.randint(VOCAB, (rows, *value.shape[1:])) for key, value in model.dummy_batch().items()}
-    assert all(value.shape == (rows, TIME) for value in batch.values())
-    return batch
+    keys = [key for key in ("inputs", "decoder_inputs", "targets") if key in model.dummy_batch()]
+    return {key: torch.randint(VOCAB, (rows, TIME)) for key in keys}
 
 
 def run(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -190,6 +212,7 @@ def test_bfloat16_weights(model: nn.Module) -> None:
 @pytest.mark.parametrize("name", ["gpt", "gpt-llama", "encoder_decoder", "encoder_decoder-llama", "t5", "t5-v1.1"])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_compiles_whole_with_the_same_gradients(name: str, dropout: float) -> None:
+    torch.compiler.reset()  # all networks share one `loss`, which is compiled a few times at most
     torch.manual_seed(0)
     model = build_model(replace(VARIANTS[name], dropout=dropout))
     batch = random_batch(model, rows=2)
@@ -217,5 +240,5 @@ def test_vocabulary_must_be_known() -> None:
 
 
 def test_unknown_kind_is_refused() -> None:
-    with pytest.raises(UserError, match=r"model\.kind.*allowed: gpt"):
+    with pytest.raises(UserError, match=r"model\.kind.*allowed: bert, .*gpt"):
         build_model(ModelConfig())

@@ -16,7 +16,7 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.status import sweep_status
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 LONGER = [
     "trainer.max_steps=200", "trainer.val_every=100", "trainer.checkpoint_every=10", "tracking.wandb=offline",
     "trainer.threads=1",

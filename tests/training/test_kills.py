@@ -11,7 +11,7 @@ from tests.training.chaos import LONG, MOMENTS, Killer, count, kill_until, now
 from tests.training.proofs import complete, differences, start
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
+pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -5,7 +5,7 @@ import pytest
 from lit_transformer.training.checkpoints import read_checkpoint
 from tests.training.proofs import EPOCHS, assert_resumes_exactly, at_step, complete, differences
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.training.chaos import LONG, count, now
 from tests.training.proofs import assert_second_signal_ends_at_once, complete, differences, start
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos]
+pytestmark = [pytest.mark.timeout(1200 + 10 * count(0)), pytest.mark.chaos, pytest.mark.slow]
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGUSR1: 143}
 
 

@@ -13,7 +13,7 @@ import pytest
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.checkpoints import read_checkpoint
 
-pytestmark = pytest.mark.timeout(240)  # a hang guard: ranks that wait for each other wait for ever
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]  # a hang guard: ranks that wait for each other wait for ever
 TORCHRUN = str(Path(sys.executable).with_name("torchrun"))
 ENDLESS = ("trainer.max_steps=100000", "trainer.val_every=100000", "trainer.checkpoint_every=100000")
 
