@@ -133,7 +133,7 @@ def generate(
     cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Continue a prompt with a trained GPT.
+    """Continue a prompt with a trained GPT; of a long prompt it sees the end.
 
     Example: lit-transformer generate runs/gpt_tiny/<run-id> --prompt "Return the"
     """
@@ -152,20 +152,24 @@ def evaluate(
     split: Annotated[str, typer.Option(help="test or val.")] = "test",
     as_json: Json = False,
 ) -> None:
-    """Measure a trained run on a whole split.
+    """Measure a trained run on a whole split; for BLEU and chrF also tells sacrebleu's signatures.
 
     Example: lit-transformer evaluate runs/gpt_tiny/<run-id> --split val
     """
     if split not in ("test", "val"):
         raise UserError(f"--split\n  got      {split}\n  allowed  test, val")
     from lit_transformer.inference.evaluate import evaluate as measure
+    from lit_transformer.inference.evaluate import signatures_of
 
     metrics = measure(run, "val" if split == "val" else "test")
+    signatures = signatures_of(metrics)
     if as_json:
-        print(json.dumps(metrics, indent=2))
+        print(json.dumps({**metrics, **({"signatures": signatures} if signatures else {})}, indent=2))
         return
     for name, value in metrics.items():
         print(f"{name} {value:.6g}")
+    for name, signature in signatures.items():
+        print(f"{name} is sacrebleu's {signature}", file=sys.stderr)
 
 
 @app.command()

@@ -11,7 +11,10 @@ from lit_transformer.config.errors import UserError
 Run = Annotated[
     Path, typer.Argument(help="A run's folder, such as runs/translation_tiny/<run-id> or a cell of a sweep.")
 ]
-Texts = Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT]...", help="Texts; without any, the lines of --file or standard input.")]
+Texts = Annotated[
+    Optional[list[str]],
+    typer.Argument(metavar="[TEXT]...", help="Texts; without any, the lines of --file or standard input."),
+]
 File = Annotated[
     Optional[Path], typer.Option("--file", help="A file with one text a line; without it and texts, standard input.")
 ]
@@ -89,7 +92,9 @@ def classify(
     run: Run,
     texts: Texts = None,
     file: File = None,
-    pair: Annotated[Optional[list[str]], typer.Option(help="The second text of each text; of a line, what follows a tab.")] = None,
+    pair: Annotated[
+        Optional[list[str]], typer.Option(help="The second text of each text; of a line, what follows a tab.")
+    ] = None,
     template: Annotated[
         Optional[str], typer.Option(help='Ask a language model: the prompt, such as "{text} It was".')
     ] = None,
@@ -100,21 +105,23 @@ def classify(
 
     Examples: lit-transformer classify runs/sst2_bert/<run-id> "a stirring film"
 
-    lit-transformer classify runs/gpt_gutenberg/<run-id> "a stirring film" --template "{text} It was" --labels "bad, good"
+    lit-transformer classify runs/gpt_tiny/<run-id> "a stirring film" --template "{text} It was" --labels "bad, good"
     """
     from lit_transformer.inference.choices import TextClassifier
     from lit_transformer.inference.lines import answered, given_lines
     from lit_transformer.inference.text_run import open_text_run
 
     if pair is not None and not texts:
-        raise UserError("--pair\n  got      no text on the command line\n  fix      in lines, put a tab before the pair")
+        raise UserError(
+            "--pair\n  got      no text on the command line\n  fix      in lines, put a tab before the pair"
+        )
     lines = given_lines(texts, file)
     classifier = TextClassifier(open_text_run(run), template=template, labels=labels)
-    found = answered(
-        lines, "classifying", lambda chunk, progress: classifier.classify(chunk, taken(len(chunk)), progress)
-    )
+    found = answered(lines, "classifying", classifier.classify)
+    if texts and pair is not None:
+        found = zip(texts, classifier.classify(texts, pairs=pair), strict=True)
     if as_json:
-        nothing = {"label": None, "probabilities": {}}
+        nothing: dict[str, object] = {"label": None, "probabilities": {}}
         _print([{"text": text, **(vars(choice) if choice else nothing)} for text, choice in found])
     else:
         for text, choice in found:

@@ -46,7 +46,7 @@ class TextClassifier:
         self._texts = self._truncated = 0
 
     def classify(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, progress: Report | None = None
+        self, texts: Sequence[str], progress: Report | None = None, *, pairs: Sequence[str] | None = None
     ) -> list[Choice | None]:
         """The class of each text; None of an empty one.
 

@@ -1,4 +1,4 @@
-"""Rows that people give on the shell, made into what a trained network reads, as `prepare` made those it learned from."""
+"""Rows that people give on the shell, as a trained network reads them: made as `prepare` made those it learned from."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -77,13 +77,13 @@ class Scorer:
             specials = dataclasses.replace(specials, start=specials.eot, eot=None)
         dataset = build_row_dataset(self.config, given, "given", specials, training=False)
 
-        def work(numbers: Sequence[int]) -> Tensor:
+        def work(numbers: list[int]) -> list[Tensor]:
             wanted = np.array(numbers, dtype=np.int64)
-            return self._batch_scores(dataset[Plan(wanted, wanted)])
+            return list(self._batch_scores(dataset[Plan(wanted, wanted)]))  # (choices,) each
 
         lengths = np.sum([column.lengths for column in given.found.values()], axis=0).tolist()
         found = in_batches(range(len(rows)), work, lengths=lengths, max_tokens=MAX_TOKENS, progress=progress)
-        return torch.stack(found), truncated
+        return torch.stack(found), truncated  # (rows, choices)
 
     @torch.inference_mode()
     def _batch_scores(self, batch: dict[str, Tensor]) -> Tensor:
