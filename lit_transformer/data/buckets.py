@@ -35,14 +35,23 @@ def bucket_lengths(longest: int) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64)
 
 
+def in_parts(rows: NDArray[np.int64], parts: int) -> NDArray[np.int64]:
+    """Rows divided into parts of one size, with PADDING at the ends of the later ones: (parts * size,)."""
+    filled = np.full((parts, -(-len(rows) // parts)), PADDING, dtype=np.int64)  # (parts, size)
+    for part, share in zip(filled, np.array_split(rows, parts), strict=True):
+        part[: len(share)] = share
+    return filled.reshape(-1)
+
+
 class BucketOrder:
     """Which rows make which step: a pure function of lengths, sizes, seed and epoch.
 
-    lengths (rows) are those of the longer side. A step of a bucket has as many rows, a multiple of `parts`, as
-    `max_tokens` / (`sequences` x the bucket's length), or `batch_size`. What a bucket has left over goes with the next
-    longer one, so only the last step made is ragged, filled with PADDING to a multiple of `parts`. Shuffled by seed and
-    epoch: the rows of a bucket, then the steps; else all is by length. Raises UserError where `max_tokens` is too few
-    for one row of each part; unless `strict`, a step then exceeds it.
+    lengths (rows) are those of the longer side. A step of a bucket has as many rows as `max_tokens` / (`sequences` x
+    the bucket's length), or `batch_size`; what a bucket has left over goes with the next longer one. `parts` changes no
+    step's rows: they are divided evenly, and PADDING fills the smaller parts up. Shuffled by seed and epoch: the rows
+    of a bucket, then the steps; else rows are by length and the steps in one order that is the same for every seed, so
+    that the first few have rows of every length. Raises UserError where `max_tokens` is too few for one row of each
+    part; unless `strict`, a step then exceeds it.
     """
 
     def __init__(
@@ -72,21 +81,21 @@ class BucketOrder:
 
     def steps(self, epoch: int) -> Sequence[NDArray[np.int64]]:
         """The rows of each step, every row once, a multiple of `parts` with PADDING."""
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed % (1 << 64), epoch])))
-        rows = np.full(int(self._bounds[-1]), PADDING, dtype=np.int64)
+        entropy = [self._seed % (1 << 64), epoch] if self._shuffle else 0
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         if self._shuffle:
             order = generator.permutation(len(self._lengths))
-            rows[: len(order)] = order[np.argsort(self._buckets[order], kind="stable")]
+            rows = order[np.argsort(self._buckets[order], kind="stable")]
         else:
-            rows[: len(self._lengths)] = np.argsort(self._lengths, kind="stable")
+            rows = np.argsort(self._lengths, kind="stable")
         # places of steps are the same in every epoch: a bucket's rows are as many, and only their order differs
         found = [rows[first:last] for first, last in zip(self._bounds[:-1], self._bounds[1:], strict=True)]
-        return [found[index] for index in generator.permutation(len(found))] if self._shuffle else found
+        return [in_parts(found[index], self._parts) for index in generator.permutation(len(found))]
 
     def _step_rows(self, length: int) -> int:
         if self._max_tokens is None:
             return self._batch_size
-        return max(self._max_tokens // (length * self._sequences * self._parts), 1) * self._parts
+        return max(self._max_tokens // (length * self._sequences), 1)
 
     def _make_bounds(self, ladder: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where steps begin and end among the rows sorted by bucket."""
@@ -102,7 +111,7 @@ class BucketOrder:
             bounds.append(first + size * np.arange(1, whole + 1))
             first += whole * size
         if first < last:
-            bounds.append(np.array([last + (first - last) % self._parts]))
+            bounds.append(np.array([last]))
         return np.concatenate(bounds)
 
     def _check(self, longest: int) -> None:

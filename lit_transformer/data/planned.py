@@ -60,10 +60,12 @@ class PlannedDataModule(LightningDataModule):
         return self._loader("train", self._train_sampler, training=True)
 
     def val_dataloader(self) -> Any:
-        """The split once, in a fixed order; with overfit_batches the training split's first batches."""
+        """The split once, in a fixed order; with overfit_batches the batches that are trained on."""
         if not self.config.trainer.overfit_batches:
             return self._eval_loader("val")
-        return self._eval_loader("train", limited_batches(self._train_sampler.micro_batches, self.config.trainer))
+        order = self.order("train", self._sharding, training=True)
+        sampler = EpochSampler(order, self._sharding, limit=self._train_sampler.micro_batches)
+        return self._loader("train", sampler, training=False)
 
     def test_dataloader(self) -> Any:
         """The split once, in a fixed order."""
@@ -86,9 +88,9 @@ class PlannedDataModule(LightningDataModule):
             )
         return sampler
 
-    def _eval_loader(self, split: str, limit: int | None = None) -> DataLoader[Batch]:
+    def _eval_loader(self, split: str) -> DataLoader[Batch]:
         order = self.order(split, self._eval_sharding, training=False)
-        return self._loader(split, EpochSampler(order, self._eval_sharding, limit=limit), training=False)
+        return self._loader(split, EpochSampler(order, self._eval_sharding), training=False)
 
     def _loader(self, split: str, sampler: PlanSampler, *, training: bool) -> DataLoader[Batch]:
         return PlanLoader(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -146,7 +147,7 @@ class EpochSampler(PlanSampler):
         return self.micro_batches
 
     def __iter__(self) -> Iterator[Plan]:
-        return self.epoch(0)
+        return islice(self.epoch(0), len(self))  # not the padding that fills a step up
 
 
 def limited_batches(batches: int, trainer: TrainerConfig) -> int:

@@ -35,9 +35,8 @@ def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
         raise run.refuse("generate", "a GPT without a head: task language_model, or objective.name=text")
     ids = _encode(run, prompt)
     if ids.shape[1] > run.context_length:
-        tell(
-            f"the prompt has {ids.shape[1]} tokens: the network sees the last {run.context_length} (model.context_length)"
-        )
+        seen = f"the network sees the last {run.context_length} (model.context_length)"
+        tell(f"the prompt has {ids.shape[1]} tokens: {seen}")
     made = generate(
         run.network,
         ids,

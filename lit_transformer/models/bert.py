@@ -23,7 +23,7 @@ MASKED_SHARE = 0.15
 class Bert(TextNetwork):
     """Token ids (batch, time) -> logits of the token at each place (batch, time, vocab_size).
 
-    A part exists where it is used alone, for every parameter takes part in training: lm_head is the masked-LM head,
+    A part is there only where it is used, for every parameter takes part in training: lm_head is the masked-LM head,
     pooler the layer over the first token that classifiers read, next_sentence the head that reads it in pre-training.
     """
 
@@ -126,8 +126,9 @@ class Bert(TextNetwork):
         if places is not None and next_sentence is not None:
             places = torch.cat((first_place(inputs), places), dim=1)  # (batch, 1 + targets)
         hidden = self.hidden_states(inputs, places=places, **how)
+        at_targets = hidden if places is target_positions else hidden[:, 1:]  # (batch, targets, d_model)
         total, count = linear_cross_entropy(
-            self._masked_lm_head()(hidden if places is target_positions else hidden[:, 1:]),
+            self._masked_lm_head()(at_targets),
             self.output_weight,
             targets,
             bias=self.output_bias,

@@ -57,16 +57,34 @@ def test_every_row_once_in_as_many_steps_in_every_epoch(seed: int, shuffle: bool
         assert all(len(step) % parts == 0 and (step != PADDING).any() for step in steps)
         rows = np.concatenate(steps)
         assert np.array_equal(np.sort(rows[rows != PADDING]), np.arange(len(lengths)))
-        ragged = [step for step in steps if (step == PADDING).any()]
-        assert len(ragged) <= 1 and len(rows) - len(lengths) < parts
-        assert max_tokens is None or all(len(step) * buckets.time(step) <= max_tokens for step in steps)
+        real = [int((step != PADDING).sum()) for step in steps]
+        assert all(len(step) - count < parts for step, count in zip(steps, real, strict=True))
+        for step, count in zip(steps, real, strict=True):
+            shares = (step.reshape(parts, -1) != PADDING).sum(axis=1)
+            assert shares.max() - shares.min() <= 1
+            assert max_tokens is None or count * buckets.time(step) <= max_tokens
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("seed", range(30))
+def test_the_number_of_parts_changes_the_rows_of_no_step(seed: int, shuffle: bool) -> None:
+    lengths = some_lengths(seed)
+    sizes = {"batch_size": 24, "max_tokens": int(lengths.max()) * 29 if seed % 2 else None}
+    plans = [
+        [
+            sorted(step[step != PADDING].tolist())
+            for step in BucketOrder(lengths, seed=seed, shuffle=shuffle, parts=parts, **sizes).steps(1)
+        ]
+        for parts in (1, 2, 3, 4, 6)
+    ]
+    assert all(plan == plans[0] for plan in plans)
 
 
 @pytest.mark.parametrize("parts", [1, 4])
 def test_steps_are_as_large_as_they_may_be_but_for_a_few_of_left_over_rows(parts: int) -> None:
     lengths, buckets = multi30k(), Buckets(multi30k())
     by_tokens = BucketOrder(lengths, seed=0, batch_size=1, max_tokens=4096, parts=parts).steps(0)
-    wrong = [step for step in by_tokens if len(step) != 4096 // buckets.time(step) // parts * parts]
+    wrong = [step for step in by_tokens if (step != PADDING).sum() != 4096 // buckets.time(step)]
     assert len(by_tokens) > 100 and len(wrong) <= 3
     by_rows = BucketOrder(lengths, seed=0, batch_size=32, parts=parts).steps(0)
     assert len(by_rows) == -(-len(lengths) // 32) and sum(len(step) != 32 for step in by_rows) <= 1
@@ -90,13 +108,21 @@ def test_order_follows_from_seed_and_epoch_alone() -> None:
     assert len({frozenset(step) for plan in plans.values() for step in plan}) > 8 * len(plans[0, 0])
 
 
-def test_unshuffled_rows_stand_by_length_and_then_as_they_came() -> None:
+def test_unshuffled_rows_stand_by_length_in_steps_of_one_fixed_order() -> None:
     lengths = multi30k()[:500]
-    order = BucketOrder(lengths, seed=3, batch_size=8, shuffle=False)
-    rows = np.concatenate(order.steps(0))
-    assert np.array_equal(rows, np.concatenate(order.steps(1)))
-    rows = rows[rows != PADDING]
-    assert rows.tolist() == sorted(range(500), key=lambda row: (lengths[row], row))
+    steps = BucketOrder(lengths, seed=3, batch_size=8, shuffle=False).steps(0)
+    for other in (BucketOrder(lengths, seed=4, batch_size=8, shuffle=False).steps(0), steps):
+        assert all(np.array_equal(*pair) for pair in zip(steps, other, strict=True))
+    by_length = sorted(steps, key=lambda step: (lengths[step[0]], step[0]))
+    assert np.concatenate(by_length).tolist() == sorted(range(500), key=lambda row: (lengths[row], row))
+
+
+def test_the_first_unshuffled_steps_are_no_shorter_than_the_others() -> None:
+    """What limit_val_batches, fast_dev_run and overfit_batches take: by length it would be the shortest rows."""
+    lengths = multi30k()[:8000]
+    steps = BucketOrder(lengths, seed=0, batch_size=32, shuffle=False).steps(0)
+    assert lengths.mean() == pytest.approx(lengths[np.concatenate(steps[:40])].mean(), rel=0.1)
+    assert len({Buckets(lengths).time(step) for step in steps[:10]}) > 4
 
 
 @pytest.mark.parametrize(("accumulate", "world_size"), [(1, 4), (2, 2), (4, 1)])
@@ -166,7 +192,7 @@ def test_evaluation_exceeds_max_tokens_rather_than_fail() -> None:
     steps = BucketOrder(
         np.array([60, 5, 70]), seed=0, batch_size=1, max_tokens=1, parts=2, shuffle=False, strict=False
     ).steps(0)  # fmt: skip
-    assert [step.tolist() for step in steps] == [[1, 0], [2, PADDING]]
+    assert sorted(step.tolist() for step in steps) == [[0, PADDING], [1, PADDING], [2, PADDING]]
 
 
 def test_choices_count_towards_max_tokens() -> None:

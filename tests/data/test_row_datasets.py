@@ -120,7 +120,8 @@ def test_micro_batches_of_a_step_have_one_shape_and_share_its_count(name: str, t
         for key in set(whole) - {"window_count"}:
             assert torch.equal(whole[key], torch.cat([batch[key] for batch in batches]))
         texts = whole["decoder_inputs"] if "decoder_inputs" in whole else whole["inputs"]
-        assert max(texts.numel(), whole["inputs"].numel()) <= 2 * sequences * CONTEXT
+        rows = int((step[0].window != PADDING).sum())
+        assert rows * max(texts[0].numel(), whole["inputs"][0].numel()) <= 2 * sequences * CONTEXT
         counts = {float(batch["window_count"]) for batch in [*batches, whole]}
         assert counts == {float(sum(targets_of(batch) for batch in batches))}
         assert all(batch["window_count"].dtype == torch.float32 for batch in batches)
