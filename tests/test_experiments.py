@@ -69,6 +69,11 @@ def test_every_swept_value_builds(path):
 @pytest.mark.parametrize("path", TINY, ids=lambda path: path.stem)
 def test_the_tiny_ones_run_to_their_end(path, tmp_path):
     command = [sys.executable, "-m", "lit_transformer.cli", "fit", str(path), "--output", str(tmp_path)]
-    done = subprocess.run([*command, "trainer.max_steps=10", "trainer.limit_val_batches=2", "tracking.wandb=off"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "trainer.max_steps=10", "trainer.limit_val_batches=2", "tracking.wandb=off"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert RunFolder(Path(done.stdout.strip())).status() == "complete"

@@ -185,7 +185,13 @@ def _batch(config: ExperimentConfig) -> Iterator[Broken]:
     trainer = config.trainer
     share = trainer.devices * trainer.num_nodes * trainer.accumulate
     size = config.data.batch_size
-    if share >= 1 and size >= 1 and size % share:
+    if config.data.max_tokens is not None:
+        if config.task not in ROW_TASKS:
+            got = f"{config.data.max_tokens} with task {config.task}"
+            yield Broken(
+                ("data.max_tokens", "task"), got, "null: its rows are all of one length", "set data.batch_size"
+            )
+    elif share >= 1 and size >= 1 and size % share:
         sizes = " or ".join(str(k) for k in (size // share * share, -(-size // share) * share) if k)
         yield Broken(
             ("data.batch_size", "trainer.devices", "trainer.num_nodes", "trainer.accumulate"),
@@ -220,17 +226,24 @@ def _length(config: ExperimentConfig) -> Iterator[Broken]:
 
 
 def _averages(config: ExperimentConfig) -> Iterator[Broken]:
-    trainer = config.trainer
-    if trainer.average_checkpoints - 1 > trainer.keep_checkpoints:
-        yield Broken(
-            ("trainer.average_checkpoints", "trainer.keep_checkpoints"),
-            f"{trainer.average_checkpoints} with keep_checkpoints {trainer.keep_checkpoints}",
-            "the last weights and as many as are kept",
-            f"keep_checkpoints {trainer.average_checkpoints}",
-        )
-    if trainer.average_checkpoints > 1 and trainer.ema_decay is not None:
+    trainer, number = config.trainer, config.trainer.average_checkpoints
+    if number < 2:
+        return
+    if number > trainer.keep_checkpoints:  # one place is that of a checkpoint which a signal asked for
+        keys = ("trainer.average_checkpoints", "trainer.keep_checkpoints")
+        got = f"{number} with keep_checkpoints {trainer.keep_checkpoints}"
+        yield Broken(keys, got, "as many as are kept, or fewer", f"keep_checkpoints {number}")
+    if isinstance(trainer.checkpoint_every, str):
+        keys = ("trainer.average_checkpoints", "trainer.checkpoint_every")
+        got = f"{number} with checkpoint_every {trainer.checkpoint_every}"
+        yield Broken(keys, got, "checkpoints at fixed steps, which a resumed run repeats", "checkpoint_every 1000, say")
+    if trainer.early_stopping.patience is not None:
+        keys = ("trainer.average_checkpoints", "trainer.early_stopping.patience")
+        got = f"{number} with patience {trainer.early_stopping.patience}"
+        yield Broken(keys, got, "a run whose last step is known before, where the mean is taken", "patience null")
+    if trainer.ema_decay is not None:
         keys = ("trainer.average_checkpoints", "trainer.ema_decay")
-        yield Broken(keys, f"{trainer.average_checkpoints} and {trainer.ema_decay}", "one kind of average")
+        yield Broken(keys, f"{number} and {trainer.ema_decay}", "one kind of average")
 
 
 def _data(config: ExperimentConfig) -> Iterator[Broken]:

@@ -119,7 +119,9 @@ def _gradients(
     for_queries, for_keys, for_values = (torch.empty_like(x) for x in (queries, keys, values))
     for_bias = queries.new_zeros(bias_shape)
     # From the last block, which sees every key and so can write where the others add.
-    for index, (rows, seen, place, shape) in enumerate(reversed(list(_blocks(batch * heads, time, keys.shape[1], causal)))):
+    for index, (rows, seen, place, shape) in enumerate(
+        reversed(list(_blocks(batch * heads, time, keys.shape[1], causal)))
+    ):
         kept = probabilities[place].view(shape)
         factor = factors[place].view(shape) if factors.numel() else None
         weights = kept if factor is None else kept * factor

@@ -30,6 +30,8 @@ __all__ = ["BEST", "LAST", "MANIFEST", "CheckpointFolder", "Entry", "Found", "ve
 OF_LAST = re.compile(r"(last|step-\d+)\.ckpt")
 OF_BEST = re.compile(r"(best|best-\d+)\.ckpt")
 TEMPORARY = re.compile(r"\.(last\.ckpt|best\.ckpt|manifest\.json)\.[0-9a-z_]+\.tmp")
+PASSING = "passing"
+"""A fact: this resumable checkpoint is kept until the next one is whole, and takes no place that counts after it."""
 LARGE = 1 << 26
 """Bytes from which removing goes on beside the training: a file system frees 1 GB in about 0.2 s."""
 LOOKS = 5
@@ -166,7 +168,7 @@ class CheckpointFolder:
                 break
             paths = [self.path / LAST, self.path / aside(LAST, earlier.step)]
             ancestor = earlier.step < entry.step and earlier.sha256 != entry.sha256
-            if ancestor and first_good(paths, earlier, self._digests):
+            if ancestor and not earlier.facts.get(PASSING) and first_good(paths, earlier, self._digests):
                 kept[earlier.sha256] = earlier
         best = old.best_entry()
         if best is not None and best.sha256 not in kept:  # no longer a last.ckpt, if it was one too

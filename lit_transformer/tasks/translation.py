@@ -14,8 +14,8 @@ from lit_transformer.tasks.text_metrics import text_metrics, text_sums
 class Translation(Task):
     """An encoder-decoder Transformer or T5 trained on pairs; called with (source ids, decoder ids) it gives logits.
 
-    BLEU, chrF and exact match are those of texts decoded as `config.decoding` says: of all rows in testing, of its
-    first `val_rows` in validation. Without `facts.texts` nothing is decoded.
+    BLEU, chrF and exact match are those of texts decoded as `config.decoding` says: of all rows in testing and with
+    overfit_batches, else of the first `val_rows` in validation. Without `facts.texts` nothing is decoded.
     """
 
     reported: tuple[str, ...] = ("bleu", "chrf", "exact_match")
@@ -32,7 +32,8 @@ class Translation(Task):
         loss, count = cross_entropy(logits, targets)
         hits = (logits.argmax(dim=-1) == targets) & (targets != IGNORED)
         sums = {"loss": loss, "count": count, "correct": hits.sum()}
-        limit = self.config.decoding.val_rows if split == "val" else None
+        few = split == "val" and not self.config.trainer.overfit_batches
+        limit = self.config.decoding.val_rows if few else None
         wanted = (rows >= 0) if limit is None else (rows >= 0) & (rows < limit)  # (rows,)
         return {**sums, **self._text_sums(batch, split, wanted)}
 

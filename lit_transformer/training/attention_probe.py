@@ -41,4 +41,4 @@ class AttentionProbe(Callback):
         arrays = {name: found[0].float().cpu().numpy() for name, found in weights.items()}  # (heads, queries, keys)
         arrays["inputs"] = self._row["inputs"][0].cpu().numpy()  # (time,)
         file = self._run.path / "samples" / f"attention-{trainer.global_step}.npz"
-        write_atomic(file, lambda target: np.savez_compressed(target, **arrays))
+        write_atomic(file, lambda target: np.savez_compressed(target, allow_pickle=False, **arrays))

@@ -17,7 +17,7 @@ from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import OptimizerConfig, TrainerConfig
 from lit_transformer.interop.checkpoint import read_checkpoint as read_checkpoint
-from lit_transformer.records.checkpoints import CheckpointFolder
+from lit_transformer.records.checkpoints import PASSING, CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.non_finite import Diverged, all_finite
@@ -59,13 +59,14 @@ class Checkpoints:
         self._steps = every if isinstance(every, int) else None
         self._seconds = seconds(every) if isinstance(every, str) else None
         self._saved_at = time.monotonic()
+        self._averages = config.average_checkpoints > 1
         self.best_step = 0
         self.best: dict[str, float] = {}
         """Validation metrics of `best.ckpt`."""
 
     def due(self, step: int) -> bool:
         """Whether the number of steps asks for a checkpoint."""
-        return self._steps is not None and step % self._steps == 0
+        return self._steps is not None and step > 0 and step % self._steps == 0
 
     def time_due(self) -> bool:
         """Whether this rank's clock does."""
@@ -84,12 +85,15 @@ class Checkpoints:
             self._save(trainer, self._run.best_checkpoint, weights_only=True)
 
     def newest_weights(self, count: int, *, before: int) -> list[dict[str, Tensor]]:
-        """Weights of the newest good checkpoints from steps before `before`, at most `count` of them."""
+        """Weights of the newest good checkpoints from steps before `before`, at most `count` of them.
+
+        Those that a signal asked for do not count: the uninterrupted run lacks them.
+        """
         folder, found = CheckpointFolder(self._run.checkpoints), {}
         for path in self._run.checkpoints.glob("*.ckpt"):
             if path.name.startswith(("last", "step-")) and folder.holds(path):
                 checkpoint = read_checkpoint(path, folder)
-                if checkpoint["global_step"] < before:
+                if checkpoint["global_step"] < before and self.due(checkpoint["global_step"]):
                     found[checkpoint["global_step"]] = checkpoint["state_dict"]
         return [found[step] for step in sorted(found, reverse=True)[:count]]
 
@@ -114,7 +118,9 @@ class Checkpoints:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-        return {"identity": self._identity, **{name: self._run.size_of(path) for name, path in sizes.items()}}
+        facts = {"identity": self._identity, **{name: self._run.size_of(path) for name, path in sizes.items()}}
+        # a mean needs every due one: others make room for them
+        return facts | ({PASSING: True} if self._averages and not self.due(trainer.global_step) else {})
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -33,7 +33,10 @@ HARMLESS = (
     "tracking.project",
     "tracking.wandb",
 )
-"""Settings that change no number."""
+"""Settings that change no number..."""
+
+AVERAGED = ("trainer.checkpoint_every",)
+"""... but for these where checkpoints are averaged."""
 
 ANOTHER_NETWORK = ("task", "model.", "optimizer.name")
 """Settings that another one's weights and moments do not fit..."""
@@ -85,9 +88,11 @@ def changes(before: Mapping[str, object], now: Mapping[str, object]) -> list[Cha
     """What differs, but for settings that change no number."""
     found = []
     old, new = flatten(before), flatten(now)
+    averaged = any(of.get("config.trainer.average_checkpoints", 0) not in (0, 1) for of in (old, new))
+    harmless = set(HARMLESS) - set(AVERAGED if averaged else ())
     for key in dict.fromkeys([*old, *new]):
         setting = key.removeprefix("config.")
-        if old.get(key) == new.get(key) or (key != setting and setting in HARMLESS):
+        if old.get(key) == new.get(key) or (key != setting and setting in harmless):
             continue
         fits = key == setting or setting in SAME_WEIGHTS or not setting.startswith(ANOTHER_NETWORK)
         name = {"ranks": "number of ranks", "data": "data (fingerprint)"}.get(key, setting.removeprefix("versions."))

@@ -62,19 +62,20 @@ def build_parts(config: ExperimentConfig, prepared: Prepared, *, rank: int = 0, 
     else:
         data = RowDataModule(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
-    task = TASKS[config.task](config, facts=facts_of(prepared), total_steps=steps)
+    task = TASKS[config.task](config, facts=facts_of(prepared, config), total_steps=steps)
     return Parts(task, data, steps, data.tokens_per_step)
 
 
-def facts_of(prepared: Prepared) -> Facts:
+def facts_of(prepared: Prepared, config: ExperimentConfig) -> Facts:
     """What a task is told of its data."""
+    validated = "train" if config.trainer.overfit_batches else "val"
     if isinstance(prepared, PreparedText):
         sizes = {split: prepared.bytes[split] / count for split, count in prepared.tokens.items() if count}
-        return Facts(bytes_per_token=sizes)
-    return Facts(texts=_texts(prepared) if "target" in prepared.columns else None)
+        return Facts(bytes_per_token=sizes | ({"val": sizes[validated]} if validated in sizes else {}))
+    return Facts(texts=_texts(prepared, validated) if "target" in prepared.columns else None)
 
 
-def _texts(prepared: PreparedRows) -> Texts:
+def _texts(prepared: PreparedRows, validated: str) -> Texts:
     tokenizer = load_tokenizer(prepared.tokenizer_path)
     specials = specials_of(tokenizer)
     assert specials.pad is not None and specials.end is not None
@@ -85,7 +86,7 @@ def _texts(prepared: PreparedRows) -> Texts:
 
     return Texts(
         decode=lambda ids: tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True),
-        reference=lambda split, row: rows(split)[row]["target"],
+        reference=lambda split, row: rows(validated if split == "val" else split)[row]["target"],
         start_token=specials.pad,
         stop_token=specials.end,
     )

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lit_transformer.config.schema import DataConfig, ExperimentConfig, GPTConfig, ObjectiveConfig, TokenizerConfig, TrainerConfig
+from lit_transformer.config.schema import (
+    DataConfig,
+    ExperimentConfig,
+    GPTConfig,
+    ObjectiveConfig,
+    TokenizerConfig,
+    TrainerConfig,
+)
 
 MakeConfig = Callable[..., ExperimentConfig]
 

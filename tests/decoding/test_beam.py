@@ -21,18 +21,18 @@ class Tables(Steps):
     def __init__(self, *, sources: int, vocab_size: int, max_length: int, seed: int = 0) -> None:
         super().__init__(cached=False)
         generator = torch.Generator().manual_seed(seed)
-        self.tables = 2 * torch.randn(sources, vocab_size**max_length, vocab_size, generator=generator)
+        self.tables = 2 * torch.randn(sources, 2 * vocab_size ** (max_length - 1), vocab_size, generator=generator)
         self.rows: list[int] = []
         """Rows of each step."""
 
     def read(self, tokens: Tensor) -> Tensor:
         sources, vocab_size = self.tables.shape[0], self.tables.shape[2]
         self.rows.append(len(tokens))
-        history = torch.zeros(len(tokens), dtype=torch.int64)
+        history = torch.ones(len(tokens), dtype=torch.int64)  # digits of a number that begins with 1
         for column in tokens[:, 1:].T:  # the start token is everybody's
-            history = history * vocab_size + column + (history == 0)  # no two histories of a length alike
+            history = history * vocab_size + column
         source = torch.arange(len(tokens)) // (len(tokens) // sources)
-        return self.tables[source, history % self.tables.shape[1]]
+        return self.tables[source, history]
 
     def reorder_state(self, rows: Tensor, sources: Tensor | None) -> None:
         if sources is not None:
@@ -46,7 +46,7 @@ def start(sources: int) -> Tensor:
 def exhaustive(tables: Tables, search: Search, source: int) -> list[tuple[list[int], float]]:
     """Every text that may be found, the stop token included, and its score; best first."""
     vocab_size, found = tables.tables.shape[2], []
-    alone = Tables(sources=1, vocab_size=vocab_size, max_length=1)
+    alone = Tables(sources=1, vocab_size=vocab_size, max_length=1)  # its own are replaced
     alone.tables = tables.tables[source : source + 1]
     for length in range(1, search.max_length + 1):
         for text in product(range(vocab_size), repeat=length):
@@ -86,9 +86,7 @@ def test_a_wide_beam_is_exhaustive_search(
 @pytest.mark.parametrize("beam_size", [2, 3, 5])
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 def test_n_best_are_different_and_sorted(beam_size: int, length_penalty: float) -> None:
-    search = Search(
-        stop_token=STOP, max_length=6, beam_size=beam_size, n_best=beam_size, length_penalty=length_penalty
-    )
+    search = Search(stop_token=STOP, max_length=6, beam_size=beam_size, n_best=beam_size, length_penalty=length_penalty)
     found = beam_search(Tables(sources=20, vocab_size=5, max_length=6), start(20), search)
     for texts in found:
         assert len(texts) == beam_size == len({(tuple(text.ids), text.ended) for text in texts})

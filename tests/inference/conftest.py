@@ -41,7 +41,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory, tiny_text: Path) -> dict[
         "t5 text": [*classes, *WHOLE_WORDS, *by_text, "model.kind=t5"],
         "choices": [*chosen, *WHOLE_WORDS, "model.kind=gpt"],
         "bert choices": [*chosen, *WHOLE_WORDS, "model.kind=bert"],
-        "choices text": [*chosen, *WHOLE_WORDS, "objective.name=text", "objective.template='{1} and'", "model.kind=gpt"],
+        "choices text": [
+            *chosen,
+            *WHOLE_WORDS,
+            "objective.name=text",
+            "objective.template='{1} and'",
+            "model.kind=gpt",
+        ],
     }
 
 
@@ -59,4 +65,4 @@ def runs(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, list[str]
     return get
 
 
-STEPS = {"t5": 200, "glm": 200, "translation": 150, "choices": 150}
+STEPS = {"t5": 200, "glm": 200, "translation": 150, "choices": 150, "gpt text": 150}

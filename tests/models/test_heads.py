@@ -218,7 +218,7 @@ def test_counts_parameters_and_flops_without_computing(config: GPTConfig | BertC
     assert ghost.num_parameters() == build(kind, config).num_parameters()
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[2]])
 @pytest.mark.parametrize("how", ["compiled", "recomputed"])
 def test_the_same_gradients_compiled_or_recomputed(config: GPTConfig | BertConfig, how: str) -> None:
     model = build(Chooser, replace(config, dropout=0.2))
