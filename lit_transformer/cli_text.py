@@ -76,16 +76,14 @@ def fill(
     """
     from lit_transformer.inference.fill import fill as find
     from lit_transformer.inference.text_run import open_text_run
-    from lit_transformer.training.resume import tell
 
     found = find(open_text_run(run), text, top=top)
-    if not found:
-        tell("the run ends no blank within a few tokens: there is nothing to show")
     if as_json:
         _print({"text": text, "fillings": [vars(filling) for filling in found]})
         return
     for filling in found:
-        print(f"{filling.probability:.4f}\t{' | '.join(filling.fills)}\t{filling.text}")
+        shown = "\t".join((" | ".join(filling.fills), filling.text)).replace("\n", "\\n")  # one line each
+        print(f"{filling.probability:.4f}\t{shown}")
 
 
 def classify(

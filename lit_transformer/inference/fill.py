@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from heapq import nlargest
 
+import torch
+
 from lit_transformer.config.errors import UserError
 from lit_transformer.inference.fillers import FILLERS, Way
 from lit_transformer.inference.text_run import TextRun
@@ -24,11 +26,12 @@ class Filling:
     """Of all of them together; those of different ways sum to at most 1."""
 
 
+@torch.inference_mode()
 def fill(run: TextRun, text: str, *, top: int = 5) -> list[Filling]:
     """The `top` likeliest ways to fill the blanks of a text; ways that read the same are one.
 
-    A BERT puts one token into each blank, a T5 and a GLM up to LONGEST of them: none of them ends a blank that long,
-    and then there are fewer ways, or none. Raises UserError for a text without a blank or longer than the context.
+    A BERT puts one token into each blank, a T5 and a GLM one to LONGEST, of which a blank's end is a part of the
+    probability. Raises UserError for a text without a blank or longer than the context.
     """
     if run.config.task != "language_model" or run.config.model.kind not in FILLERS:
         raise run.refuse("fill", "a run of the task language_model with model.kind bert, t5 or glm")

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from heapq import nlargest
 
 import torch
+from torch import Tensor
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.decoding.blanks import decode_blanks
-from lit_transformer.decoding.draw import find_texts
-from lit_transformer.decoding.guards import evaluating
-from lit_transformer.decoding.search import Hypothesis, Search
-from lit_transformer.decoding.steps import SourceSteps
+from lit_transformer.decoding.blanks import BlankSteps
+from lit_transformer.decoding.spans import likely_spans
+from lit_transformer.decoding.steps import SourceSteps, Steps
 from lit_transformer.inference.text_run import TextRun
 from lit_transformer.models.glm import GLM
 from lit_transformer.models.seq2seq import Seq2Seq
@@ -43,13 +42,11 @@ def _check_length(run: TextRun, needed: int) -> None:
         )
 
 
-def _no_text(run: TextRun, *, but: int | None = None) -> list[int]:
-    """Ids that fill no blank: special tokens, save one that ends it, and rows beyond the vocabulary."""
-    beyond = range(run.tokenizer.get_vocab_size(), len(run.network.output_weight))
-    return [index for index in (*run.specials.ids, *beyond) if index != but]
+def _no_text(run: TextRun) -> list[int]:
+    """Ids that fill no blank: special tokens, and rows beyond the vocabulary."""
+    return [*run.specials.ids, *range(run.tokenizer.get_vocab_size(), len(run.network.output_weight))]
 
 
-@torch.inference_mode()
 def _by_bert(run: TextRun, pieces: Pieces, width: int) -> list[Way]:
     """Each blank is one token, independent of the others."""
     cls, sep, mask = run.specials.required("cls", "sep", "mask", by="fill")
@@ -92,14 +89,10 @@ def _by_t5(run: TextRun, pieces: Pieces, width: int) -> list[Way]:
         for sentinel, span in zip(sentinels, way.spans, strict=False):
             written += [sentinel, *span]
         written.append(sentinels[blank])
+        steps = SourceSteps(network, torch.tensor([ids]))
         stop = end if blank == blanks - 1 else sentinels[blank + 1]
-        room = network.config.context_length - len(written) + 1  # the last token is never read
-        if room < 2:
-            return []
-        with evaluating(network):
-            steps = SourceSteps(network, torch.tensor([ids]))
-            found = find_texts(steps, torch.tensor([written]), _search(run, stop, room, width))[0]
-        return _grown(way, found)
+        room = run.context_length - len(written) - 2 * (blanks - 1 - blank)
+        return _written(run, way, steps, torch.tensor([written]), stop=stop, room=room, width=width)
 
     return _in_turn(blanks, width, write)
 
@@ -121,32 +114,23 @@ def _by_glm(run: TextRun, pieces: Pieces, width: int) -> list[Way]:
             inputs += [start, *span]
             positions += [place] * (len(span) + 1)
             inner += range(1, len(span) + 2)
-        room = network.config.context_length - len(inputs)
-        if room < 2:
-            return []
-        search = _search(run, end, room, width)
-        found = decode_blanks(
-            network, torch.tensor([inputs]), torch.tensor([places[len(way.spans)]]),
-            start_token=start, stop_token=end, prefix_length=torch.tensor([len(text)]),
-            positions=torch.tensor([positions]), block_positions=torch.tensor([inner]), max_length=search.max_length,
-            min_length=search.min_length, beam_size=width, n_best=width, length_penalty=search.length_penalty,
-            forbidden=search.forbidden,
-        )[0]  # fmt: skip
-        return _grown(way, found)
+        rows = (torch.tensor([row]) for row in (inputs, positions, inner))  # (1, time) each
+        given = dict(zip(("inputs", "positions", "block_positions"), rows, strict=True))
+        given["prefix_length"] = torch.tensor([len(text)])
+        blank = len(way.spans)
+        steps = BlankSteps(network, given, torch.tensor([places[blank]]))
+        room = run.context_length - len(inputs) - 1 - 2 * (len(places) - 1 - blank)
+        return _written(run, way, steps, torch.tensor([[start]]), stop=end, room=room, width=width)
 
     return _in_turn(len(places), width, write)
 
 
-def _search(run: TextRun, stop: int, room: int, width: int) -> Search:
-    """The likeliest spans of one token or more, of which the beam finds what it meets."""
-    return Search(
-        stop_token=stop, max_length=min(LONGEST + 1, room), min_length=1, beam_size=width, n_best=width,
-        length_penalty=0.0, forbidden=_no_text(run, but=stop),
-    )  # fmt: skip
-
-
-def _grown(way: Way, found: list[Hypothesis]) -> list[Way]:
-    return [way.with_next(text.ids, text.log_probability) for text in found if text.ended]
+def _written(run: TextRun, way: Way, steps: Steps, prompt: Tensor, *, stop: int, room: int, width: int) -> list[Way]:
+    """The way with each of the likeliest spans of the next blank, in `room` tokens; the later ones have theirs."""
+    found = likely_spans(
+        steps, prompt, stop_token=stop, max_length=min(LONGEST, room), width=width, forbidden=_no_text(run)
+    )
+    return [way.with_next(text.ids, text.log_probability) for text in found]
 
 
 def _in_turn(blanks: int, width: int, write: Callable[[Way], list[Way]]) -> list[Way]:

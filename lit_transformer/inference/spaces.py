@@ -57,7 +57,8 @@ class Spaces:
 
     def alone(self, ids: Sequence[int]) -> str:
         """What the tokens say without a text around them."""
-        found = self._decode(ids).strip()
+        found = self._decode(ids)
+        found = found.strip() or found
         return found.removeprefix(INSIDE) if self._inside(found) else found
 
     def _decode(self, ids: Sequence[int]) -> str:

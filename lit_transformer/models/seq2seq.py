@@ -84,5 +84,8 @@ class Seq2Seq(TextNetwork):
 
 
 def over_queries(mask: Tensor | None) -> Tensor | None:
-    """Which keys are tokens (batch, keys) -> the mask for attention to them (batch, 1, 1, keys)."""
-    return None if mask is None else mask[:, None, None]
+    """Which keys are tokens (batch, keys) -> the mask for attention to them (batch, 1, 1, keys).
+
+    A row without any token, which fills up a batch, sees all of its padding: a softmax over nothing may be NaN.
+    """
+    return None if mask is None else (mask | ~mask.any(-1, keepdim=True))[:, None, None]

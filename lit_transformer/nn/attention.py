@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_transformer.nn.cache import LayerCache
-from lit_transformer.nn.dropout_attention import dropout_attention
+from lit_transformer.nn.dropout_attention import attend
+from lit_transformer.nn.linear import Linear, linear
 from lit_transformer.nn.masks import causal_mask, combine
 from lit_transformer.nn.positions import Rotary, rotate
 
-SHORT = 512
-"""Keys up to which training on a CPU keeps the probabilities instead of computing them twice."""
+SKIPS = range(129, 513)
+"""Numbers of keys for which causal training on a CPU is faster by `attend`, which stops at the diagonal."""
 
 Recorder = Callable[[int, Tensor, Tensor, Tensor | None, bool, Tensor | None], None]
 """Is told what a layer attends with: rows of its input, queries, keys, mask, causal, position bias."""
@@ -48,8 +49,8 @@ class MultiHeadAttention(nn.Module):
         self.recorder: Recorder | None = None  # set by record_attention
         self.query_width, self.kv_width = num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         # Queries, keys and values in one matrix: one large product is faster than three.
-        self.input = nn.Linear(d_model, self.query_width + 2 * self.kv_width, bias=bias)
-        self.output = nn.Linear(self.query_width, d_model, bias=bias)
+        self.input = Linear(d_model, self.query_width + 2 * self.kv_width, bias=bias)
+        self.output = Linear(self.query_width, d_model, bias=bias)
 
     def forward(
         self,
@@ -96,10 +97,10 @@ class MultiHeadAttention(nn.Module):
         widths = (self.query_width, 2 * self.kv_width)
         weights = self.input.weight.split(widths)
         biases = self.input.bias.split(widths) if self.input.bias is not None else (None, None)
-        queries = self._heads(F.linear(x, weights[0], biases[0]))
+        queries = self._heads(linear(x, weights[0], biases[0]))
         if cache is not None and cache.length:
             return queries, *cache.contents()
-        keys, values = F.linear(context, weights[1], biases[1]).chunk(2, dim=-1)
+        keys, values = linear(context, weights[1], biases[1]).chunk(2, dim=-1)
         keys, values = self._heads(keys), self._heads(values)
         return queries, *(cache.append(keys, values) if cache is not None else (keys, values))
 
@@ -109,8 +110,10 @@ class MultiHeadAttention(nn.Module):
         num_queries, num_keys = queries.shape[2], keys.shape[2]
         causal = causal and num_queries > 1  # one query stands at the last key and sees all
         dropout = self.dropout if self.training else 0.0
-        short = self.training and num_keys <= SHORT and queries.dtype == torch.float32
-        ours = queries.device.type == "cpu" and (dropout > 0 or short)
+        slow = bias is not None or self.num_kv_heads != self.num_heads or (causal and num_keys in SKIPS)
+        ours = queries.device.type == "cpu" and (
+            dropout > 0 or (self.training and queries.dtype == torch.float32 and slow)
+        )
         # is_causal counts from the first key, and in the fused kernels it takes no mask beside it.
         fused_causal = causal and num_queries == num_keys and (ours or (mask is None and bias is None))
         if causal and not fused_causal:
@@ -146,5 +149,4 @@ class MultiHeadAttention(nn.Module):
             keys, values = (x.repeat_interleave(group, dim=1) for x in (keys, values))  # (batch, heads, keys, head_dim)
         mask, bias = (x if x is None else x[(None,) * (4 - x.ndim)] for x in (mask, bias))  # each with 4 axes
         scale = self.scale if self.scale is not None else self.head_dim**-0.5
-        attended, *_ = dropout_attention(queries, keys, values, mask, bias, causal, scale, dropout)
-        return attended  # (batch, heads, queries, head_dim)
+        return attend(queries, keys, values, mask, bias, causal, scale, dropout)  # (batch, heads, queries, head_dim)

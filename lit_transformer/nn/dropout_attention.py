@@ -3,7 +3,7 @@
 torch's fused CPU kernel has neither, and what it falls back to draws masks slowly, copies its inputs and also works
 above the diagonal. This takes a few queries at a time, so that scores stay in the cache and causal ones stop at the
 diagonal. It keeps the probabilities for the gradient, which up to a few hundred keys is faster than to compute them
-again, as the fused kernel does. Written as custom operators, so that compiled networks call it as it is.
+again, as the fused kernel does. Compiled networks call it as it is, through custom operators.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lit_transformer.nn.dropout import draw_mask
 
@@ -31,10 +32,26 @@ def _blocks(
         place += size
 
 
-@torch.library.custom_op(
-    "lit_transformer::dropout_attention", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
-)
-def dropout_attention(
+def attend(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    causal: bool,
+    scale: float,
+    p: float,
+) -> Tensor:
+    """softmax(scale queries keys^T + bias) values with each probability dropped with chance p, in the queries' shape.
+
+    queries (batch, heads, queries, width), keys and values (batch, heads, keys, width); mask (boolean, True = may
+    attend) and bias (1 or batch, 1 or heads, 1 or queries, keys); causal needs as many keys as queries.
+    """
+    inputs = (queries, keys, values, mask, bias, causal, scale, p)
+    return dropout_attention(*inputs)[0] if torch.compiler.is_compiling() else _Eager.apply(*inputs)
+
+
+def _forward(
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
@@ -44,12 +61,7 @@ def dropout_attention(
     scale: float,
     p: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """softmax(scale queries keys^T + bias) values with each probability dropped with chance p, in the queries' shape.
-
-    queries (batch, heads, queries, width), keys and values (batch, heads, keys, width); mask (boolean, True = may
-    attend) and bias (1 or batch, 1 or heads, 1 or queries, keys); causal needs as many keys as queries. Also returns
-    the probabilities and the factors of their dropout (none where p is 0), block after block, for the gradient.
-    """
+    """What `attend` returns, the probabilities and the factors of their dropout (none where p is 0), block by block."""
     batch, heads, time, _ = queries.shape
     blocks = list(_blocks(batch * heads, time, keys.shape[2], causal))
     probabilities = queries.new_empty(blocks[-1][2].stop)
@@ -102,7 +114,6 @@ def _later(width: int, like: Tensor) -> Tensor:
     return torch.full((width, width), -torch.inf, dtype=like.dtype, device=like.device).triu_(1)
 
 
-@torch.library.custom_op("lit_transformer::dropout_attention_backward", mutates_args=())
 def _gradients(
     gradient: Tensor,
     queries: Tensor,
@@ -143,6 +154,14 @@ def _gradients(
     return for_queries, for_keys, for_values, for_bias
 
 
+dropout_attention = torch.library.custom_op(
+    "lit_transformer::dropout_attention", _forward, mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,)
+)
+_gradients_operator = torch.library.custom_op(
+    "lit_transformer::dropout_attention_backward", _gradients, mutates_args=()
+)
+
+
 @dropout_attention.register_fake
 def _(
     queries: Tensor,
@@ -160,7 +179,7 @@ def _(
     return _empty_like(queries), probabilities, torch.empty_like(probabilities if p else probabilities[:0])
 
 
-@_gradients.register_fake
+@_gradients_operator.register_fake
 def _(
     gradient: Tensor,
     queries: Tensor,
@@ -176,15 +195,34 @@ def _(
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    queries, keys, values, _, bias, ctx.causal, ctx.scale, _ = inputs
-    ctx.bias_shape = [] if bias is None else list(bias.shape)
+    queries, keys, values, _, bias, causal, scale, _ = inputs
+    ctx.options = ([] if bias is None else list(bias.shape), causal, scale)
     ctx.save_for_backward(queries, keys, values, output[1], output[2])
     ctx.set_materialize_grads(False)  # else zeros as large as the probabilities would be made for their gradients
 
 
 def _backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    *gradients, for_bias = _gradients(gradient, *ctx.saved_tensors, ctx.bias_shape, ctx.causal, ctx.scale)
-    return *gradients, None, for_bias if ctx.bias_shape else None, None, None, None
+    return _in_order(ctx, *_gradients_operator(gradient, *ctx.saved_tensors, *ctx.options))
+
+
+def _in_order(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    """Those of queries, keys, values and bias, at the places of the inputs."""
+    return *gradients[:3], None, gradients[3] if ctx.options[0] else None, None, None, None
 
 
 dropout_attention.register_autograd(_backward, setup_context=_save)
+
+
+class _Eager(torch.autograd.Function):
+    """The same without the operators' dispatch, which would cost as much as the attention of a small batch."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = _forward(*inputs)
+        _save(ctx, inputs, output)
+        return output[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _in_order(ctx, *_gradients(gradient, *ctx.saved_tensors, *ctx.options))

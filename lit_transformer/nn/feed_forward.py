@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_transformer.nn.dropout import Dropout
+from lit_transformer.nn.linear import Linear
 
 ActivationName = Literal[
     "relu", "gelu", "gelu_tanh", "tanh", "sigmoid", "silu", "reglu", "geglu", "geglu_tanh", "swiglu"
@@ -51,8 +52,8 @@ class FeedForward(nn.Module):
             raise ValueError(f"no activation is called {activation!r}; there are {', '.join(PLAIN | GATED)}")
         self.gated = activation in GATED
         self.activation = (PLAIN | GATED)[activation]
-        self.input = nn.Linear(d_model, 2 * d_ff if self.gated else d_ff, bias=bias)
-        self.output = nn.Linear(d_ff, d_model, bias=bias)
+        self.input = Linear(d_model, 2 * d_ff if self.gated else d_ff, bias=bias)
+        self.output = Linear(d_ff, d_model, bias=bias)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

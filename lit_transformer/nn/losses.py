@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lit_transformer.nn.linear import product
+
 IGNORED = -100
 """A target where there is nothing to predict."""
 
@@ -69,24 +71,27 @@ def _chunked(
     Each target's loss counts by its factor, which is 0 where there is none. The gradient is linear in that of the sum,
     so it is computed for 1 at once, and the backward pass scales it.
     """
-    precise = _at_least_float32(hidden.dtype)
+    precise, rows = _at_least_float32(hidden.dtype), len(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
         matrix, offset = weight.to(hidden.dtype), None if bias is None else bias.to(hidden.dtype)
         total = torch.zeros((), dtype=precise, device=hidden.device)
+        counted = factors.nonzero()[:, 0] if hidden.device.type == "cpu" else None  # a GPU would wait for the number
+        if counted is not None:
+            hidden, targets, factors = hidden[counted], targets[counted], factors[counted]
         hidden_grad = hidden.new_empty(len(hidden) if needs_grad else 0, hidden.shape[1])
         weight_grad = weight.new_zeros(len(weight) if needs_grad else 0, weight.shape[1], dtype=precise)
         bias_grad = weight.new_zeros(len(weight) if needs_grad and bias is not None else 0, dtype=precise)
         size = max(1, CHUNK_BYTES.get(hidden.device.type, 2**28) // (4 * len(weight)))
         for start in range(0, len(hidden), size):
             part = slice(start, start + size)
-            logits = F.linear(hidden[part], matrix, offset)  # (size, classes)
+            logits = product(hidden[part], matrix, offset)  # (size, classes)
             losses, gradient = _loss_and_gradient(logits, targets[part], label_smoothing, needs_grad)
             factor = factors[part, None]  # (size, 1)
             total += (losses.where(factor != 0, 0.0) * factor).sum()
             if gradient is None:
                 continue
             # Factors come in here, where rows are d_model wide, and not `classes` wide as in the gradient.
-            torch.mm(gradient, matrix, out=hidden_grad[part]).mul_(factor)
+            hidden_grad[part] = product(gradient, matrix.T) * factor
             weighted = hidden[part] * factor.to(hidden.dtype)  # (size, d_model)
             if hidden.dtype == precise:
                 weight_grad.addmm_(gradient.T, weighted)
@@ -94,6 +99,8 @@ def _chunked(
                 weight_grad += gradient.T @ weighted
             if offset is not None:
                 bias_grad += gradient.T @ factor[:, 0].to(gradient.dtype)  # (classes,)
+        if counted is not None and needs_grad:
+            hidden_grad = hidden.new_zeros(rows, hidden.shape[1]).index_copy_(0, counted, hidden_grad)
     bias_grad = bias_grad.to(weight.dtype if bias is None else bias.dtype)
     return total, hidden_grad, weight_grad.to(weight.dtype), bias_grad
 

@@ -25,8 +25,9 @@ from lit_transformer.models.encoder_decoder import EncoderDecoder
 from tests.models.test_marian_parity import order, parameter_pairs
 
 SENTENCES, BEAM, CONTEXT, MAX_LENGTH, STOP, THREADS = 32, 5, 64, 30, 0, 2
-PEAK = 3.0
-"""What the logits of random weights are multiplied by, so that few tokens are likely, as in a trained network."""
+EMBEDDING, PEAK = 0.2, 15.0
+"""Random embeddings are so much smaller than usual, so that hidden states show how long the source is and where the
+target stands, and the last norm's weights so much larger, so that few tokens are likely: as in a trained network."""
 
 Row = dict[str, float]
 Texts = list[list[int]]
@@ -48,6 +49,7 @@ SHAPES = {
     "multi30k": Shape(10_000, 128, 4, 4, 256, 1.5),  # the published tiny Transformer
     "base": Shape(32_000, 512, 6, 8, 2048, 1.5),  # Vaswani et al. 2017
     "multi30k full": Shape(10_000, 128, 4, 4, 256, None),
+    "base full": Shape(32_000, 512, 6, 8, 2048, None),
 }
 
 
@@ -89,7 +91,7 @@ def make_pair(shape: Shape) -> tuple[EncoderDecoder, MarianMTModel]:
         for parameter in theirs.parameters():
             if parameter.requires_grad and parameter.ndim > 1:
                 nn.init.xavier_normal_(parameter)
-        theirs.model.shared.weight.normal_(std=shape.d_model**-0.5)
+        theirs.model.shared.weight.normal_(std=EMBEDDING * shape.d_model**-0.5)
         theirs.model.decoder.layers[-1].final_layer_norm.weight.mul_(PEAK)
         for own, other, arrange in parameter_pairs(ours, theirs):
             own.copy_(arrange(other.detach().clone()))
@@ -107,15 +109,15 @@ def make_sources(count: int, pad: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def fit_stop(ours: EncoderDecoder, theirs: MarianMTModel, pad: int) -> None:
-    """Give the stop token the weights whose logit grows by 2 a token and is the largest about where the source ended.
+    """Give the stop token weights whose logit grows by 2 a token and overtakes the others about where the source ended.
 
-    Least squares over the hidden states behind random target tokens, with a ridge.
+    By least squares, with a ridge, over the hidden states behind random target tokens.
     """
     inputs, mask = make_sources(256, pad, seed=1)
     generator = torch.Generator().manual_seed(2)
     targets = torch.randint(STOP + 1, pad, (len(inputs), MAX_LENGTH), generator=generator)
     hidden = ours.decode(targets, ours.encode(inputs, input_mask=mask), memory_mask=mask)  # (rows, time, d_model)
-    wanted = 2.0 * (torch.arange(MAX_LENGTH) - mask.sum(dim=1)[:, None]) + 8  # (rows, time)
+    wanted = 2.0 * (torch.arange(MAX_LENGTH) - mask.sum(dim=1)[:, None]) + 16  # (rows, time)
     x, y = hidden.flatten(0, 1).double(), wanted.flatten().double()
     ridge = 1e-3 * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
     weights = torch.linalg.solve(x.T @ x + ridge, x.T @ y).float()  # (d_model,)

@@ -1,22 +1,33 @@
 """`make bench`: every speed that is promised, measured; ratios against a peer in one process, alternating."""
 
 import sys
+from collections.abc import Callable, Mapping
 
+import beam_huggingface
+import bert_huggingface
 import checkpointing
 import demo
+import glm_gpt
 import gpt_huggingface
 import loop_overhead
+import seq2seq_huggingface
 import startup
 from figures import Figure, report
 
 
-def peers() -> list[Figure]:
-    """Training tokens/s beside transformers' GPT-2."""
-    return [
-        Figure(f"GPT over transformers' GPT-2, {name}", row["ratio"], "x", row["required"], at_most=False,
-               note=f"{row['ours']:,.0f} and {row['theirs']:,.0f} tokens/s")
-        for name, row in gpt_huggingface.measure().items()
-    ]  # fmt: skip
+def against(
+    measure: Callable[[], Mapping[str, Mapping[str, float]]], name: str, unit: str = "tokens/s"
+) -> Callable[[], list[Figure]]:
+    """Figures of a benchmark beside a peer: ours over theirs."""
+
+    def figures() -> list[Figure]:
+        return [
+            Figure(f"{name}, {case}", row["ratio"], "x", row.get("required"), at_most=False,
+                   note=f"{row['ours']:,.4g} and {row['theirs']:,.4g} {unit}")
+            for case, row in measure().items()
+        ]  # fmt: skip
+
+    return figures
 
 
 PARTS = {
@@ -24,7 +35,11 @@ PARTS = {
     "demo": demo.measure,
     "loop": loop_overhead.measure,
     "checkpoints": checkpointing.measure,
-    "peers": peers,
+    "peers": against(gpt_huggingface.measure, "GPT over transformers' GPT-2"),
+    "bert": against(bert_huggingface.measure, "BERT over transformers' BertForMaskedLM"),
+    "seq2seq": against(seq2seq_huggingface.measure, "encoder-decoder over transformers' own"),
+    "glm": against(glm_gpt.measure, "GLM over our GPT"),
+    "beam": against(beam_huggingface.measure, "beam search over transformers' generate", "sentences/s"),
 }
 """In the order of what disturbs least."""
 

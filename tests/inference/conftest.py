@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference.runs import SHAPE, TABLE, WHOLE_WORDS, Made, ask, films, items, make_run, opened, pairs, table
+from tests.inference.runs import TABLE, WHOLE_WORDS, Made, ask, films, items, make_run, opened, pairs, table
 
-__all__ = ["SHAPE", "ask"]
+__all__ = ["ask"]
 
 Runs = Callable[[str], Made]
 

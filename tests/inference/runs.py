@@ -2,6 +2,7 @@
 
 import io
 import random
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from lit_transformer.cli import main
 from lit_transformer.config.layers import shell_layer
@@ -123,6 +125,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def shell(*arguments: object, stdin: str | bytes = b"") -> tuple[int, str, str]:
         given = stdin.encode() if isinstance(stdin, str) else stdin
+        capsys.readouterr()  # what the making of runs said
         monkeypatch.setattr(sys, "argv", ["lit-transformer", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         with pytest.raises(SystemExit) as caught:
@@ -134,10 +137,6 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def copied(path: Path, to: Path, **changes: str) -> Path:
     """The run in another folder, with other settings in its config.yaml: `data.too_long` as data__too_long."""
-    import shutil
-
-    import yaml
-
     shutil.copytree(path, to)
     run = RunFolder(to)
     config = run.read_config()

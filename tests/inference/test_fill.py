@@ -2,19 +2,24 @@
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.data.tokenizers import load_tokenizer
 from lit_transformer.inference.fill import Filling, fill
+from lit_transformer.inference.fillers import FILLERS, Way
 from tests.inference.conftest import Runs
 from tests.inference.runs import Made, Shell
 
 KINDS = ["bert", "t5", "glm"]
+Probability = Callable[[Made, list[str], tuple[list[int], ...]], Tensor]
 TEXT = "the [MASK] learns a token of the [MASK]"
 
 
@@ -69,8 +74,8 @@ def test_spaces_are_right_for_every_tokenizer(runs: Runs, kind: str) -> None:
     row, (place,) = bert_row(made, [first, " learns"])
     probabilities = made.log_probabilities(row)[place].exp()
     found = fill(made.run, "the [MASK] learns", top=made.run.tokenizer.get_vocab_size())
-    assert len(found) > 20 and sum(filling.probability for filling in found) <= 1 + 1e-6
-    for filling in found[:20]:
+    assert len(found) >= 15 and sum(filling.probability for filling in found) <= 1 + 1e-6
+    for filling in found:
         assert filling.text.startswith("the") and filling.text.endswith(" learns")
         middle = filling.text.removeprefix("the").removesuffix(" learns")
         token = {
@@ -116,7 +121,7 @@ def glm_probability(made: Made, parts: list[str], spans: tuple[list[int], ...]) 
 
 
 @pytest.mark.parametrize(("kind", "probability"), [("t5", t5_probability), ("glm", glm_probability)])
-def test_spans_have_the_probability_of_their_tokens(runs: Runs, kind: str, probability: object) -> None:
+def test_spans_have_the_probability_of_their_tokens(runs: Runs, kind: str, probability: Probability) -> None:
     made = runs(kind)
     for text, parts in (("the [MASK] learns", ["the", "learns"]), (TEXT, ["the", "learns a token of the", ""])):
         found = fill(made.run, text, top=6)
@@ -124,7 +129,7 @@ def test_spans_have_the_probability_of_their_tokens(runs: Runs, kind: str, proba
         for filling in found:
             spans = tuple(made.ids(words) for words in filling.fills)
             assert all(spans)
-            expected = probability(made, parts, spans).exp().item()  # type: ignore[operator]
+            expected = probability(made, parts, spans).exp().item()
             assert filling.probability == pytest.approx(expected, rel=1e-4)
         values = [filling.probability for filling in found]
         assert values == sorted(values, reverse=True) and sum(values) <= 1
@@ -132,14 +137,16 @@ def test_spans_have_the_probability_of_their_tokens(runs: Runs, kind: str, proba
 
 
 @pytest.mark.parametrize(("kind", "probability"), [("t5", t5_probability), ("glm", glm_probability)])
-def test_no_span_of_a_token_or_two_is_likelier(runs: Runs, kind: str, probability: object) -> None:
+def test_no_span_of_a_token_or_two_is_likelier(runs: Runs, kind: str, probability: Probability) -> None:
     made = runs(kind)
     texts = [index for index in text_ids(made) if index != made.run.specials.unk]
     spans = [[index] for index in texts] + [list(pair) for pair in product(texts, texts)]
-    every = {tuple(span): probability(made, ["the", "learns"], (span,)).item() for span in spans}  # type: ignore[operator]
-    short = [filling for filling in fill(made.run, "the [MASK] learns", top=40) if len(made.ids(*filling.fills)) < 3]
-    best = sorted(every, key=lambda span: -every[span])[:3]
-    assert [tuple(made.ids(filling.fills[0])) for filling in short[:3]] == best
+    every = {tuple(span): probability(made, ["the", "learns"], (span,)).item() for span in spans}
+    listed = fill(made.run, "the [MASK] learns", top=20)
+    likelier = [span for span, value in every.items() if math.exp(value) > listed[-1].probability * (1 + 1e-5)]
+    assert {tuple(made.ids(filling.fills[0])) for filling in listed} >= set(likelier)
+    if kind == "t5":
+        assert len(likelier) >= 10
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -157,22 +164,22 @@ def test_the_verb_shows_and_tells(runs: Runs, ask: Shell, kind: str) -> None:
 
 
 def test_ways_that_read_the_same_are_one(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lit_transformer.inference.fillers import Way
-
     made = runs("bert bpe")
-    letters = [made.id(letter) for letter in "Ġhead"]
-    ways = [Way(((made.id("Ġhead"),),), math.log(0.2)), Way((tuple(letters),), math.log(0.1))]
-    other = Way(((made.id("Ġtoken"),),), math.log(0.25))
-    monkeypatch.setitem(fill.__globals__["FILLERS"], "bert", lambda run, pieces, width: [other, *ways])
+    whole, letters, token = ((made.id("Ġhead"),), tuple(map(made.id, "Ġhead")), tuple(made.ids(" token")))
+    ways = [Way((whole,), math.log(0.2)), Way((letters,), math.log(0.1))]
+    other = Way((token,), math.log(0.25))
+    monkeypatch.setitem(FILLERS, "bert", lambda run, pieces, width: [other, *ways])
     first, second = fill(made.run, "the [MASK] learns")
     assert first == Filling("the head learns", ("head",), pytest.approx(0.3))
     assert second == Filling("the token learns", ("token",), pytest.approx(0.25))
 
 
-def test_a_run_that_ends_no_blank_says_so(runs: Runs, ask: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(fill.__globals__["FILLERS"], "glm", lambda run, pieces, width: [])
-    status, out, err = ask("fill", runs("glm").path, "the [MASK]")
-    assert (status, out, err) == (0, "", "the run ends no blank within a few tokens: there is nothing to show\n")
+def test_the_last_blanks_keep_their_room(runs: Runs) -> None:
+    """Of 32 tokens the first spans leave one for each later blank."""
+    for kind, text in (("t5", "[MASK] " * 15), ("glm", "[MASK] " * 10)):
+        found = fill(runs(kind).run, text, top=2)
+        assert len(found) == 2
+        assert all(len(filling.fills) == text.count("[MASK]") and all(filling.fills) for filling in found)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +206,7 @@ def test_texts_that_cannot_be_filled(
 @pytest.mark.parametrize(
     ("kind", "missing"), [("bert", r"\[MASK\]"), ("glm", "<sop>"), ("t5", "</s>"), ("t5", "<extra_id_1>")]
 )
-def test_a_tokenizer_that_lacks_what_fills(runs: Runs, tmp_path: object, kind: str, missing: str) -> None:
-    from dataclasses import replace
-
+def test_a_tokenizer_that_lacks_what_fills(runs: Runs, kind: str, missing: str) -> None:
     made = runs(kind)
     lacks = {r"\[MASK\]": "mask", "<sop>": "sop", "</s>": "end"}.get(missing)
     specials = replace(
@@ -220,10 +225,6 @@ def test_rows_beyond_the_vocabulary_fill_nothing(runs: Runs) -> None:
     weights = made.run.network.output_weight
     assert len(weights) == made.run.tokenizer.get_vocab_size()
     shorter = load_tokenizer(made.path)
-    from dataclasses import replace
-
-    from tokenizers import Tokenizer
-
     known = json.loads(shorter.to_str())
     last = max(known["model"]["vocab"], key=known["model"]["vocab"].get)
     del known["model"]["vocab"][last]

@@ -7,8 +7,8 @@ from lit_transformer.config.schema import TokenizerConfig
 from lit_transformer.data.tokenizers import train_tokenizer
 from lit_transformer.inference.spaces import Spaces
 
-TEXT = "the cat sat on the mat, the cats sat ## on the mats " * 9
-SIZES = {"bpe": 275, "wordpiece": 60}
+TEXT = "(the cat sat on the mat, the cats sat ## on the mats " * 9
+SIZES = {"bpe": 272, "wordpiece": 26}
 
 
 def spaces(kind: str) -> Spaces:

@@ -1,4 +1,3 @@
-
 from lit_transformer.inference.fill import fill
 from lit_transformer.inference.spaces import *
 

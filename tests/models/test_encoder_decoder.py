@@ -104,6 +104,7 @@ def test_cached_decoding_of_padded_rows(name: str, steps: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "t5"])
+@torch.no_grad()
 def test_a_cache_takes_other_rows_and_another_source(name: str) -> None:
     model, batch, cache = build(name).eval(), make_batch(), build(name).new_cache()
     memory = model.encode(batch["inputs"])

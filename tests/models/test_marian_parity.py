@@ -130,7 +130,7 @@ def attention_pairs(ours: MultiHeadAttention, theirs: MarianAttention) -> Iterat
 
 
 def gradient_pairs(model: EncoderDecoder, peer: MarianMTModel) -> Iterator[tuple[Tensor, Tensor]]:
-    """Our gradients beside theirs: weights changed places with their gradients, so that parts of one are found alike."""
+    """Our gradients beside theirs, put in the weights' places, so that the parts of one are found alike."""
     for network in (model, peer):
         for parameter in network.parameters():
             if parameter.requires_grad:

@@ -24,13 +24,17 @@ class Tutorial(nn.Module):
         super().__init__()
         options = {"dropout": 0.0, "batch_first": True, "norm_first": pre_norm}
         self.source, self.target = nn.Embedding(VOCAB, WIDTH), nn.Embedding(VOCAB, WIDTH)
-        ends: dict[str, nn.Module] = {}
-        if not pre_norm:  # torch puts a norm behind the last one of a post-norm stack; the paper does not
-            encoder_layer = nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, **options)
-            decoder_layer = nn.TransformerDecoderLayer(WIDTH, HEADS, INNER, **options)
-            ends["custom_encoder"] = nn.TransformerEncoder(encoder_layer, LAYERS)
-            ends["custom_decoder"] = nn.TransformerDecoder(decoder_layer, LAYERS)
-        self.body = nn.Transformer(WIDTH, HEADS, LAYERS, LAYERS, INNER, **options, **ends)
+        encoder_layer = nn.TransformerEncoderLayer(WIDTH, HEADS, INNER, **options)
+        decoder_layer = nn.TransformerDecoderLayer(WIDTH, HEADS, INNER, **options)
+        # By itself torch puts a norm behind the last one of a post-norm stack too; the paper does not.
+        norms = (nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)) if pre_norm else (None, None)
+        self.body = nn.Transformer(
+            WIDTH,
+            HEADS,
+            batch_first=True,
+            custom_encoder=nn.TransformerEncoder(encoder_layer, LAYERS, norms[0], enable_nested_tensor=False),
+            custom_decoder=nn.TransformerDecoder(decoder_layer, LAYERS, norms[1]),
+        )
         self.output = nn.Linear(WIDTH, VOCAB, bias=False)
         positions = SinusoidalPositions(d_model=WIDTH)(torch.arange(TIME)[None])  # (1, time, d_model)
         self.register_buffer("positions", positions)

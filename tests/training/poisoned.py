@@ -6,6 +6,7 @@ What goes wrong, when and on which rank stands in the run's folder; each functio
 import json
 import math
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -106,6 +107,18 @@ def without_the_update(folder: str) -> int:
 def clean(folder: str) -> int:
     """Nothing is wrong."""
     return _main(folder)
+
+
+def stopped(folder: str) -> int:
+    """Nothing is wrong; a signal comes in the midst of a step."""
+    fault = _fault(folder)
+
+    def on_train_batch_start(task: Task, batch: Batch, batch_index: int) -> None:
+        if fault.hits(task.trainer.global_step + 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Task.on_train_batch_start = on_train_batch_start  # type: ignore[assignment, method-assign]
+    return run.main(folder)
 
 
 def spinning(folder: str) -> int:

@@ -38,7 +38,8 @@ def write_rows(folder: Path) -> tuple[str, ...]:
         return " ".join(pick.choices(WORDS, k=pick.randint(low, high)))
 
     def row() -> dict[str, object]:
-        source, label = words(1, 9), pick.choice(("bad", "good"))
+        # where classes balance, gradients of biases cancel, and rounding becomes a larger share of them
+        source, label = words(1, 9), pick.choice(("bad", "good", "good", "good", "good"))
         return {
             "source": source, "target": " ".join(source.split()[::-1]), "text": words(2, 12), "label": label,
             "context": words(2, 8), "choice1": words(1, 4), "choice2": words(1, 4), "right": pick.randrange(2),

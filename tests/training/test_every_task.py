@@ -22,7 +22,17 @@ RESUMED = ("trainer.max_steps=12", "trainer.val_every=4", "tracking.log_every=3"
            "schedule.warmup_steps=3", "trainer.checkpoint_every=1", "trainer.keep_checkpoints=50")  # fmt: skip
 AT = [5, 8]
 """Steps to resume from: the end of an epoch, and inside one right after a validation."""
+BALANCED = ("bert_next_sentence", "gpt_choice")
+"""Either answer is right as often: gradients of biases cancel, and rounding becomes a larger share of them."""
 RANKS = ("trainer.max_steps=11", "trainer.val_every=6", "model.dropout=0")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +79,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(runner, new_run, settings_of, tm
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_one_rank_equals_two_ranks_equals_accumulation(runner, new_run, settings_of, system):
-    assert_ranks_agree(runner, new_run, "run", settings=(*settings_of(system), *RANKS))
+    settings, tolerance = (*settings_of(system), *RANKS), 5e-6 if system in BALANCED else 1e-6
+    assert_ranks_agree(runner, new_run, "run", settings=settings, tolerance=tolerance)
 
 
 @pytest.mark.parametrize("tied", ["true", "false"])
