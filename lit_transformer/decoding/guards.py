@@ -19,7 +19,7 @@ def evaluating(network: object) -> Iterator[None]:
     for module, _ in modes:
         module.training = False
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         for module, mode in modes:

@@ -45,7 +45,7 @@ def fill(run: TextRun, text: str, *, top: int = 5) -> list[Filling]:
         raise UserError(f"--top\n  got      {top}\n  allowed  1 or more")
     pieces = [run.encode(run.spaces.before_blank(part)) for part in parts[:-1]] + [run.encode(parts[-1])]
     found: dict[str, Filling] = {}
-    for way in FILLERS[run.config.model.kind](run, pieces, max(2 * top, 4)):
+    for way in FILLERS[run.config.model.kind](run, pieces, max(2 * top, 8)):
         filling = _filling(run, parts, way)
         same = found.get(filling.text)
         probability = filling.probability + (same.probability if same else 0.0)

@@ -106,6 +106,8 @@ def test_heads_that_do_not_divide_the_width_name_both_and_the_nearest():
         (["model.dropout=1.0"], "model.dropout", "0 <= value < 1"),
         (["model.num_layers=0"], "model.num_layers", "1 or more"),
         (["trainer.limit_val_batches=1.5"], "trainer.limit_val_batches", "share"),
+        (["trainer.limit_val_batches=0"], "trainer.limit_val_batches", "1 or more batches"),
+        (["data.max_tokens=100"], "data.max_tokens", "null"),
         (["optimizer.lr=.nan"], "optimizer.lr", "0 or more"),
         (["schedule.min_lr_ratio=2"], "schedule.min_lr_ratio", "0 to 1"),
         (["model.kind=gtp"], "model.kind", "did you mean gpt?"),
@@ -143,6 +145,12 @@ def test_values_mean_what_they_look_like(setting, key, value):
     section = getattr(load_layers([shell_layer([setting])]).config, key[0])
     got = getattr(section, key[1])
     assert got == value and type(got) is type(value)
+
+
+def test_tokens_instead_of_rows_need_no_number_of_rows_that_can_be_divided():
+    settings = ["task=translation", "model.kind=encoder_decoder", "trainer.devices=3"]
+    assert set(problems(*settings)) == {"data.batch_size"}
+    assert load_layers([shell_layer([*settings, "data.max_tokens=4096"])]).config.trainer.devices == 3
 
 
 def test_an_experiment_that_does_not_exist():

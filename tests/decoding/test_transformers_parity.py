@@ -43,10 +43,10 @@ def test_the_same_tokens_and_scores(kind: str, seed: int) -> None:
 def test_texts_end_at_different_lengths(kind: str) -> None:
     """The proof above is worth something: in these networks some texts stop early, and some never."""
     lengths = set()
-    for seed in range(4):
+    for seed, place in enumerate(STOPS):
         peers = KINDS[kind](seed, vocab_size=12)
         inputs, mask = random_sources(peers, seed)
-        peers = peers.with_stop(inputs, mask, 3)
+        peers = peers.with_stop(inputs, mask, place)
         lengths |= {len(texts[0][0]) for texts in peers.decode(inputs, mask, beam_size=3, max_length=12)}
     assert len(lengths) >= 3 and isinstance(peers.ours, Seq2Seq)
 

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.load import load_layers
 from lit_transformer.nn.losses import IGNORED
@@ -167,6 +168,11 @@ def test_a_limited_validation_sees_rows_of_every_length(parts_of):
     for system in ("text_to_text", "bert_classifier"):
         lengths = [batch["inputs"].shape[-1] for batch in parts_of(system, "data.batch_size=2").data.val_dataloader()]
         assert lengths != sorted(lengths) and max(lengths[:3]) > min(lengths)
+
+
+def test_a_share_of_less_than_one_batch_is_refused(parts_of):
+    with pytest.raises(UserError, match=r"limit_val_batches: got 0\.1, less than one of 2 batches"):
+        parts_of("text_to_text", "trainer.limit_val_batches=0.1").data.val_dataloader()
 
 
 def test_overfitting_validates_on_the_rows_that_are_trained(parts_of):
