@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-VERBS = ["fit", "trial", "config", "generate", "evaluate", "compare", "doctor", "sweep run", "sweep status",
-         "sweep retry"]  # fmt: skip
+VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
+         "export",
+         "compare", "doctor", "sweep run", "sweep status", "sweep retry"]  # fmt: skip
 
 
 def shell(*arguments, **options):

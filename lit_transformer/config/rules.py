@@ -91,8 +91,8 @@ AT_LEAST: dict[str, float] = {
 SOURCES = {False: ("builtin", "text", "jsonl", "hub"), True: ("builtin", "text", "tsv", "jsonl", "copa", "hub")}
 """Values of data.source, for tasks on rows or not."""
 
-SHARES = ("model.dropout", "objective.label_smoothing", "objective.mask_rate", "optimizer.beta1", "optimizer.beta2", "data.val_fraction",
-          "data.test_fraction", "trainer.ema_decay")  # fmt: skip
+SHARES = ("model.dropout", "objective.label_smoothing", "objective.mask_rate", "optimizer.beta1", "optimizer.beta2",
+          "data.val_fraction", "data.test_fraction", "trainer.ema_decay")  # fmt: skip
 """Settings in [0, 1)."""
 
 

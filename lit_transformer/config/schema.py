@@ -132,7 +132,7 @@ class ObjectiveConfig:
     label_words: str | None = None
     """What stands for each label, shown and with the objective text predicted, by commas in order; null = its name."""
     cloze: bool = False
-    """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same ones for every objective."""
+    """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same for every objective."""
 
 
 @dataclass(frozen=True, kw_only=True)

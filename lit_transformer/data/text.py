@@ -21,7 +21,7 @@ from lit_transformer.data.tokenizers import load_tokenizer, specials_of
 
 
 class BlockDataset(Dataset[Batch]):
-    """Whole micro-batches of a split, made from a sampler's plans; what is random about a row follows from its place."""
+    """Whole micro-batches of a split, from a sampler's plans; what is random about a row follows from its place."""
 
     def __init__(self, prepared: PreparedText, split: str, maker: BlockMaker, *, seed: int) -> None:
         self._split, self._seed = split, seed
@@ -46,7 +46,7 @@ class BlockDataset(Dataset[Batch]):
 class TextDataModule(PlannedDataModule):
     """Blocks of one rank, in training from another offset and in another order in each epoch.
 
-    Raises UserError where a split has no tokens, and where the tokenizer or the context is not enough for the objective.
+    Raises UserError where a split has no tokens, and where tokenizer or context is not enough for the objective.
     """
 
     def __init__(self, config: ExperimentConfig, prepared: PreparedText, *, rank: int, world_size: int) -> None:

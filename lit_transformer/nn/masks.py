@@ -10,7 +10,7 @@ def causal_mask(queries: int, keys: int, *, device: torch.device | None = None) 
 
 
 def prefix_mask(prefix_length: Tensor, time: int) -> Tensor:
-    """Everybody sees the row's prefix, and nobody else a later place: prefix_length (batch) -> (batch, 1, time, time)."""
+    """All see the row's prefix, and none another later place: prefix_length (batch) -> (batch, 1, time, time)."""
     inside = torch.arange(time, device=prefix_length.device) < prefix_length[:, None]  # (batch, time)
     return (inside[:, None] | causal_mask(time, time, device=prefix_length.device))[:, None]
 

@@ -16,11 +16,13 @@ from torch.optim import Optimizer
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import OptimizerConfig, TrainerConfig
-from lit_transformer.interop.checkpoint import read_checkpoint as read_checkpoint
+from lit_transformer.interop.checkpoint import read_checkpoint
 from lit_transformer.records.checkpoints import PASSING, CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
 from lit_transformer.training.non_finite import Diverged, all_finite
+
+__all__ = ["Checkpoints", "VerifiedCheckpointIO", "check_space", "read_checkpoint"]
 
 torch.serialization.set_crc32_options(False)  # the manifest's SHA-256 says more, and a CRC costs a third of a save
 

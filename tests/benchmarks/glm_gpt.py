@@ -1,6 +1,6 @@
 """Training tokens/s of our GLM beside our GPT of the same size; see alternating.py.
 
-`python tests/benchmarks/glm_gpt.py` prints a table and one line of JSON, with the GPT as `theirs`. Both take rows of one
+`python tests/benchmarks/glm_gpt.py` prints a table and one line of JSON, the GPT as `theirs`. Both take rows of one
 length. GLM's hold 15 % of their text in blanks of 3 tokens on average and have targets in those alone, GPT's
 have one at each token.
 """

@@ -3,13 +3,14 @@
 import csv
 import math
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 
 def features(text: str, orders: int) -> list[str]:
     """Words of a text and, with 2 orders, its pairs of neighbours; each counts once."""
     words = text.lower().split()
-    pairs = [f"{left} {right}" for left, right in zip(words, words[1:], strict=False)] if orders > 1 else []
+    pairs = [f"{left} {right}" for left, right in pairwise(words)] if orders > 1 else []
     return list(dict.fromkeys(words + pairs))
 
 

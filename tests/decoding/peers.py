@@ -1,10 +1,10 @@
 """Small random networks beside transformers' with the same weights, and what both decode."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, MarianConfig, MarianMTModel, T5ForConditionalGeneration
 from transformers import T5Config as PeerT5Config
 
@@ -18,7 +18,8 @@ from lit_transformer.models.seq2seq import Seq2Seq
 from lit_transformer.models.t5 import T5
 from tests.models import test_gpt_parity, test_marian_parity, test_t5_parity
 
-CONTEXT = 24
+CONTEXT, LAYERS, HEADS = 24, 2, 2
+SHAPE = {"context_length": CONTEXT, "num_layers": LAYERS, "num_heads": HEADS}
 Found = list[list[tuple[list[int], float]]]
 """For each source its texts, with the stop token where there is one, and their scores."""
 
@@ -62,7 +63,6 @@ class Peers:
             input_ids=inputs,
             attention_mask=torch.ones_like(inputs) if mask is None else mask.long(),
             bad_words_ids=[[self.pad]],
-            eos_token_id=self.stop,
             do_sample=False,
             return_dict_in_generate=True,
             output_scores=True,
@@ -74,96 +74,82 @@ class Peers:
         texts = list(zip(rows, scores, strict=True))
         return [texts[place : place + n_best] for place in range(0, len(texts), n_best)]
 
-    def with_stop(self, inputs: Tensor, mask: Tensor | None, place: int) -> "Peers":
-        """The same with the stop token that ends a free text after `place` tokens: random networks stop rarely."""
-        free = self.decode(inputs, mask, beam_size=4, max_length=CONTEXT - inputs.shape[1], n_best=4)
-        tokens = [text[place] for texts in free for text, _ in texts if len(text) > place]
-        return replace(self, stop=tokens[0]) if tokens else self
-
     def _cut(self, row: list[int]) -> list[int]:
         """Up to the stop token; padding, which is forbidden, only follows."""
         end = row.index(self.stop) + 1 if self.stop in row else len(row)
         return [token for token in row[:end] if token != self.pad]
 
 
-def marian(seed: int, *, vocab_size: int = 23, std: float = 0.3, **shape: Any) -> Peers:
+def marian(seed: int, *, steps: int = 0, vocab_size: int = 23, d_model: int = 16) -> Peers:
     """Our encoder-decoder and MarianMTModel; the stop token is 0 and the pad the last, as there."""
-    pad = vocab_size - 1
-    shape = {"num_layers": 2, "num_heads": 2, "d_model": 16, "context_length": CONTEXT} | shape
-    config = EncoderDecoderConfig(**shape, vocab_size=vocab_size, dropout=0.0)
     torch.manual_seed(seed)
+    shape = {"vocab_size": vocab_size, "d_model": d_model}
     peer = MarianMTModel(
         MarianConfig(
-            vocab_size=vocab_size,
-            max_position_embeddings=config.context_length,
-            d_model=config.d_model,
-            encoder_layers=config.num_layers,
-            decoder_layers=config.num_layers,
-            encoder_attention_heads=config.num_heads,
-            decoder_attention_heads=config.num_heads,
-            encoder_ffn_dim=config.d_ff or 4 * config.d_model,
-            decoder_ffn_dim=config.d_ff or 4 * config.d_model,
+            **shape,
+            max_position_embeddings=CONTEXT,
+            encoder_layers=LAYERS,
+            decoder_layers=LAYERS,
+            encoder_attention_heads=HEADS,
+            decoder_attention_heads=HEADS,
+            encoder_ffn_dim=4 * d_model,
+            decoder_ffn_dim=4 * d_model,
             activation_function="relu",
             scale_embedding=True,
             dropout=0.0,
             attention_dropout=0.0,
-            pad_token_id=pad,
-            decoder_start_token_id=pad,
+            init_std=d_model**-0.5,
+            pad_token_id=vocab_size - 1,
+            decoder_start_token_id=vocab_size - 1,
             eos_token_id=0,
             forced_eos_token_id=None,  # Marian's default: the last token is the end, whatever its probability
         )
     )
-    model = EncoderDecoder(config)
+    model = EncoderDecoder(EncoderDecoderConfig(**shape, **SHAPE, dropout=0.0))
+    peers = Peers(model, peer, pad=vocab_size - 1, stop=0)
+    settle(peers, seed, steps)
     with torch.no_grad():
-        for parameter in peer.parameters():
-            if parameter.requires_grad:
-                nn.init.normal_(parameter, std=std)
         for ours, theirs, arrange in test_marian_parity.parameter_pairs(model, peer):
             ours.copy_(arrange(theirs.detach().clone()))
-    return Peers(model.double().eval(), peer.double().eval(), pad, 0)
+    return in_float64(peers)
 
 
-def t5(seed: int, *, vocab_size: int = 23, std: float = 0.3, **shape: Any) -> Peers:
+def t5(seed: int, *, steps: int = 0, vocab_size: int = 23, d_model: int = 16) -> Peers:
     """Our T5 and theirs; the pad is 0 and the stop token 1, as there."""
-    shape = {"num_layers": 2, "num_heads": 2, "d_model": 16, "context_length": CONTEXT} | shape
-    config = T5Config(**shape, vocab_size=vocab_size)
     torch.manual_seed(seed)
+    shape = {"vocab_size": vocab_size, "d_model": d_model}
     peer = T5ForConditionalGeneration(
         PeerT5Config(
-            vocab_size=vocab_size,
-            d_model=config.d_model,
-            d_kv=config.d_model // config.num_heads,
-            d_ff=4 * config.d_model,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
+            **shape,
+            d_kv=d_model // HEADS,
+            d_ff=4 * d_model,
+            num_layers=LAYERS,
+            num_heads=HEADS,
             dropout_rate=0.0,
             feed_forward_proj="relu",
             decoder_start_token_id=0,
             attn_implementation="eager",
         )
     )
-    model = T5(config)
+    model = T5(T5Config(**shape, **SHAPE))
+    peers = Peers(model, peer, pad=0, stop=1)
+    settle(peers, seed, steps)
     with torch.no_grad():
-        for parameter in peer.parameters():
-            nn.init.normal_(parameter, std=std)
-        peer.shared.weight.normal_(std=3.0)  # their logits are divided by sqrt(d_model)
         for ours, theirs in test_t5_parity.parameter_pairs(model, peer):
             ours.copy_(theirs)
-    return Peers(model.double().eval(), peer.double().eval(), 0, 1)
+    return in_float64(peers)
 
 
-def gpt(seed: int, *, vocab_size: int = 23, std: float = 0.3, **shape: Any) -> Peers:
+def gpt(seed: int, *, steps: int = 0, vocab_size: int = 23, d_model: int = 16) -> Peers:
     """Our GPT and GPT2LMHeadModel; the pad is 1 and the stop token 0."""
-    shape = {"num_layers": 2, "num_heads": 2, "d_model": 16, "context_length": CONTEXT} | shape
-    config = GPTConfig(**shape, vocab_size=vocab_size)
     torch.manual_seed(seed)
     peer = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=vocab_size,
-            n_positions=config.context_length,
-            n_embd=config.d_model,
-            n_layer=config.num_layers,
-            n_head=config.num_heads,
+            n_positions=CONTEXT,
+            n_embd=d_model,
+            n_layer=LAYERS,
+            n_head=HEADS,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
@@ -172,16 +158,51 @@ def gpt(seed: int, *, vocab_size: int = 23, std: float = 0.3, **shape: Any) -> P
             pad_token_id=1,
         )
     )
-    model = GPT(config)
+    model = GPT(GPTConfig(vocab_size=vocab_size, d_model=d_model, **SHAPE))
+    peers = Peers(model, peer, pad=1, stop=0)
+    settle(peers, seed, steps)
     with torch.no_grad():
-        for parameter in peer.parameters():
-            nn.init.normal_(parameter, std=std)
         for ours, theirs, transposed in test_gpt_parity.parameter_pairs(model, peer):
             ours.copy_(theirs.T if transposed else theirs)
-    return Peers(model.double().eval(), peer.double().eval(), 1, 0)
+    return in_float64(peers)
 
 
-def random_sources(peers: Peers, seed: int, rows: int = 5, time: int = 9) -> tuple[Tensor, Tensor | None]:
+def settle(peers: Peers, seed: int, steps: int) -> None:
+    """Give theirs its weights: normal ones, or after some steps that half learn random texts by heart.
+
+    With normal weights, norms and biases included, a network says one token again and again; with learned ones texts
+    vary and end at lengths of their own.
+    """
+    if not steps:
+        with torch.no_grad():
+            for parameter in peers.theirs.parameters():
+                if parameter.requires_grad:  # Marian's positions do not
+                    parameter.normal_(std=0.3)
+        return
+    inputs, mask = random_sources(peers, seed)
+    generator = torch.Generator().manual_seed(seed)
+    texts = torch.randint(2, peers.ours.config.vocab_size - 1, (len(inputs), 10), generator=generator)  # type: ignore[operator]
+    ends = torch.randint(1, 10, (len(inputs), 1), generator=generator)
+    texts = texts.masked_fill(torch.arange(10) == ends, peers.stop)
+    labels = texts.masked_fill(torch.arange(10) > ends, -100)  # (rows, 10)
+    batch = {"input_ids": inputs, "attention_mask": None if mask is None else mask.long(), "labels": labels}
+    if mask is None:
+        batch = {"input_ids": torch.cat((inputs, texts), dim=1), "labels": torch.cat((inputs * 0 - 100, labels), dim=1)}
+    optimizer = torch.optim.Adam((weight for weight in peers.theirs.parameters() if weight.requires_grad), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        peers.theirs(**batch).loss.backward()
+        optimizer.step()
+
+
+def in_float64(peers: Peers) -> Peers:
+    """The same, to be decoded with."""
+    peers.ours.double().eval()
+    peers.theirs.double().eval()
+    return peers
+
+
+def random_sources(peers: Peers, seed: int, rows: int = 8, time: int = 9) -> tuple[Tensor, Tensor | None]:
     """Rows of different lengths with their mask; a decoder-only network has rows of one length and no mask."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(2, peers.ours.config.vocab_size - 1, (rows, time), generator=generator)  # type: ignore[operator]

@@ -154,7 +154,9 @@ def assert_ranks_agree(
         for ours, theirs in zip(rows["one"], rows[kind], strict=True):
             assert ours.keys() == theirs.keys()
             for metric, value in ours.items():
-                assert theirs[metric] == pytest.approx(value, rel=tolerance), f"{metric} of {kind} at step {ours['step']}"
+                assert theirs[metric] == pytest.approx(value, rel=tolerance), (
+                    f"{metric} of {kind} at step {ours['step']}"
+                )
         far = {key: _distance(weights["one"][key], its, key) for key, its in weights[kind].items()}
         assert max(far.values()) <= tolerance, f"weights of {kind} differ by {far}"
     assert all(torch.equal(weights["both"][key], its) for key, its in weights["two"].items()), "weights of two ranks"

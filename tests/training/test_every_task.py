@@ -1,4 +1,4 @@
-"""Every task and system: a resumed run is the uninterrupted one, ranks change nothing, and all that trains has a part."""
+"""Every task and system: a resumed run is the uninterrupted one, ranks change nothing, and every weight takes part."""
 
 import itertools
 import math
