@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
-         "export",
-         "compare", "doctor", "sweep run", "sweep status", "sweep retry"]  # fmt: skip
+         "export", "compare", "doctor", "sweep run", "sweep status", "sweep retry"]  # fmt: skip
 
 
 def shell(*arguments, **options):

@@ -16,7 +16,7 @@ ActivationName = Literal[
 ]  # fmt: skip
 
 PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": partial(F.relu, inplace=True),  # the linear layer before it keeps its inputs alone
+    "relu": F.relu,
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "tanh": torch.tanh,
