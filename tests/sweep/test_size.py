@@ -34,8 +34,9 @@ def test_flops_by_hand(changes: dict[str, Any]) -> None:
     assert training_cost(config).flops_per_token == by_hand(config)
 
 
-def test_flops_as_counted_while_training_for_real() -> None:
-    # Evaluation mode, since the counter knows no formula for the CPU's fused kernels, and training takes one of ours.
+def test_flops_as_counted_while_training_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Evaluation mode, since the counter knows no formula for the CPU's fused kernels, and training takes ours.
+    monkeypatch.setattr("lit_transformer.nn.linear.ONEDNN", False)
     model = build_model(dataclasses.replace(CONFIG, dropout=0.0)).eval()
     ids = torch.zeros(1, CONFIG.context_length, dtype=torch.long)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
