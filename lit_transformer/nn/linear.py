@@ -29,7 +29,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.biased = bias is not None
-        return product(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], -1)  # (..., outputs)
+        return product(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], len(weight))  # (..., outputs)
 
     @staticmethod
     @once_differentiable
