@@ -1,16 +1,20 @@
 """Layers of settings over the defaults: an experiment's file, a sweep's cell, the shell."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.suggest import did_you_mean
-from lit_transformer.config.yaml_lines import Located, parse_yaml, read_yaml
+from lit_transformer.config.yaml_lines import Located, parse_scalar, parse_yaml, read_yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds experiments/ and sweeps/ beside the package."""
 COMMAND_LINE = "command line"
+
+_TEMPLATE = re.compile(r"\{\w+\}")
+"""A field in braces, which YAML would read as a mapping to nothing."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Layer:
 
 
 def shell_layer(arguments: Sequence[str], origin: str = COMMAND_LINE) -> Layer:
-    """The layer of `key=value` arguments; a value is one YAML value. Raises UserError for an argument without `=`."""
+    """The layer of `key=value` arguments; raises UserError for an argument without `=`."""
     values: dict[str, object] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
@@ -35,9 +39,23 @@ def shell_layer(arguments: Sequence[str], origin: str = COMMAND_LINE) -> Layer:
                 "  allowed  key=value, such as model.num_heads=4\n"
                 "  fix      see `lit-transformer config EXPERIMENT` for the keys"
             )
-        parsed = parse_yaml(text, f"command line, {key}")
-        values[key.strip()] = None if text.strip() == "" else parsed.plain()
+        values[key.strip()] = shell_value(text, f"command line, {key}")
     return Layer(values, dict.fromkeys(values, origin))
+
+
+def shell_value(text: str, name: str) -> object:
+    """A YAML scalar, or where quotes or brackets begin it any YAML value; other text is kept as it is, spaces too.
+
+    So `translate English to German: ` is no mapping, `C#` has no comment, and `{text} It was` is a template. Raises
+    UserError, in which `name` is the place.
+    """
+    stripped = text.strip()
+    if not stripped:
+        return None
+    if stripped[0] not in "{['\"" or _TEMPLATE.match(stripped):
+        value = parse_scalar(stripped)
+        return text if isinstance(value, str) else value
+    return parse_yaml(text, name).plain()
 
 
 def mapping_layer(values: Mapping[str, object], origin: str) -> Layer:

@@ -2,11 +2,14 @@
 
 SPLITS = ("train", "val", "test")
 
-EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", "cloze_loss", "cloze_accuracy")
+CLOZE = ("cloze_loss", "cloze_accuracy")
+"""Measured at validation where objective.cloze asks for it."""
+
+EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", *CLOZE)
 """Not measured while training: an argmax over the vocabulary costs a tenth of a small model's step, decoding more."""
 
 TASK_METRICS: dict[str, tuple[str, ...]] = {
-    "language_model": ("loss", "perplexity", "bits_per_byte", "accuracy", "cloze_loss", "cloze_accuracy"),
+    "language_model": ("loss", "perplexity", "bits_per_byte", "accuracy", *CLOZE),
     "translation": ("loss", "perplexity", "accuracy", "bleu", "chrf", "exact_match"),
     "text_to_text": ("loss", "perplexity", "accuracy", "exact_match", "f1", "bleu"),
     "classification": ("loss", "accuracy", "f1", "matthews"),
@@ -42,8 +45,8 @@ def default_objective(task: str, model_kind: str) -> str | None:
     return allowed[0] if allowed else None
 
 
-def metric_names(task: str) -> list[str]:
-    """Every name that a run of `task` writes into metrics.jsonl."""
-    names = TASK_METRICS[task]
+def metric_names(task: str, *, cloze: bool = False) -> list[str]:
+    """Every name that a run of `task` writes into metrics.jsonl; cloze: with objective.cloze."""
+    names = [name for name in TASK_METRICS[task] if cloze or name not in CLOZE]
     train = [f"train/{name}" for name in names if name not in EVALUATION_ONLY]
     return [*train, *(f"val/{name}" for name in names), *STEP_METRICS]

@@ -141,14 +141,17 @@ def _metric(
     sweep: SweepFile, parameters: Sequence[Parameter], shell: Layer, experiments: Mapping[str, tuple[Layer, Layer]]
 ) -> list[Problem]:
     tasks = _values_of("task", parameters, shell, experiments, ExperimentConfig().task)
+    cloze = all(_values_of("objective.cloze", parameters, shell, experiments, ExperimentConfig().objective.cloze))
     problems = []
     for task in [str(task) for task in tasks if task in TASK_METRICS]:
-        names = metric_names(task)
+        names = metric_names(task, cloze=cloze)
         if sweep.metric.name not in names:
             guess = did_you_mean(sweep.metric.name, names)
             got = f"{sweep.metric.name}, which the task {task} never logs"
             allowed = ", ".join(names)
             fix = f"did you mean {guess}?" if guess else ""
+            if sweep.metric.name in metric_names(task, cloze=True):
+                got, fix = f"{sweep.metric.name}, which is not measured here", "set objective.cloze: {value: true}"
             origin = sweep.metric.origin
             problems.append(Problem(key="metric.name", origin=origin, got=got, allowed=allowed, fix=fix))
     return problems

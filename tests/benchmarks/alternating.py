@@ -8,7 +8,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -36,13 +36,21 @@ def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Step:
     return step
 
 
-def compare(both: dict[str, Step], *, tokens: int, required: float, pairs: int, steps: int) -> Row:
-    """Tokens/s of the steps `ours` and `theirs`, and the median over pairs of ours / theirs."""
+def compare(both: dict[str, Step], *, tokens: int, required: float, pairs: int, steps: int, apart: float = 0.2) -> Row:
+    """Tokens/s of the steps `ours` and `theirs`, and the median over pairs of ours / theirs.
+
+    Raises RuntimeError where their first losses are further apart than two random initialisations make them.
+    """
     first = {name: step() for name, step in both.items()}
-    if max(first.values()) - min(first.values()) > 0.2:
+    if max(first.values()) - min(first.values()) > apart:
         raise RuntimeError(f"the first losses differ, so the networks do different work: {first}")
     for step in both.values():
         step()
+    return {**alternate(both, units=tokens, pairs=pairs, steps=steps), "required": required}
+
+
+def alternate(both: Mapping[str, Callable[[], object]], *, units: int, pairs: int, steps: int = 1) -> Row:
+    """Units/s of `ours` and `theirs`, and the median over pairs of ours / theirs."""
     seconds: dict[str, list[float]] = {name: [] for name in both}
     order, shuffle = list(both), random.Random(0)
     for _ in range(pairs):
@@ -53,8 +61,9 @@ def compare(both: dict[str, Step], *, tokens: int, required: float, pairs: int, 
                 both[name]()
             seconds[name].append((time.perf_counter() - start) / steps)
     ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    speeds = {name: tokens / statistics.median(values) for name, values in seconds.items()}
-    return {**speeds, "ratio": statistics.median(ratios), "required": required}
+    return {name: units / statistics.median(values) for name, values in seconds.items()} | {
+        "ratio": statistics.median(ratios)
+    }
 
 
 def with_threads(measure: Callable[[], dict[str, Row]]) -> dict[str, Row]:

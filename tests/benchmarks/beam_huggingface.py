@@ -9,13 +9,12 @@ rows `full` it is left alone: every text goes to the greatest length, and no sen
 import argparse
 import json
 import logging
-import random
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from alternating import Row, alternate, with_threads
 from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel
 
@@ -24,12 +23,11 @@ from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.models.encoder_decoder import EncoderDecoder
 from tests.models.test_marian_parity import order, parameter_pairs
 
-SENTENCES, BEAM, CONTEXT, MAX_LENGTH, STOP, THREADS = 32, 5, 64, 30, 0, 2
+SENTENCES, BEAM, CONTEXT, MAX_LENGTH, STOP = 32, 5, 64, 30, 0
 EMBEDDING, PEAK = 0.2, 15.0
 """Random embeddings are so much smaller than usual, so that hidden states show how long the source is and where the
 target stands, and the last norm's weights so much larger, so that few tokens are likely: as in a trained network."""
 
-Row = dict[str, float]
 Texts = list[list[int]]
 
 
@@ -160,29 +158,15 @@ def compare(name: str, pairs: int) -> Row:
     if texts["ours"] != texts["theirs"]:
         raise RuntimeError(f"{name}: the texts differ, so the two do different work")
     lengths = [len(text) for text in texts["ours"]]
-    seconds: dict[str, list[float]] = {who: [] for who in both}
-    turns, shuffle = list(both), random.Random(0)
-    for _ in range(pairs):
-        shuffle.shuffle(turns)
-        for who in turns:
-            start = time.perf_counter()
-            both[who]()
-            seconds[who].append(time.perf_counter() - start)
-    ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    speeds = {who: SENTENCES / statistics.median(values) for who, values in seconds.items()}
-    row = {**speeds, "ratio": statistics.median(ratios), "tokens": statistics.mean(lengths), "longest": max(lengths)}
+    speeds = alternate(both, units=SENTENCES, pairs=pairs)
+    row = {**speeds, "tokens": statistics.mean(lengths), "longest": max(lengths)}
     return row if shape.required is None else {**row, "required": shape.required}
 
 
 def measure(*, pairs: int = 5) -> dict[str, Row]:
     """Every shape: name -> ours and theirs (sentences/s), ratio, tokens a text, the longest text, required."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
-        return {name: compare(name, pairs) for name in SHAPES}
-    finally:
-        torch.set_num_threads(threads)
+    return with_threads(lambda: {name: compare(name, pairs) for name in SHAPES})
 
 
 def main() -> None:

@@ -1,31 +1,23 @@
 """Training tokens/s of our GPT beside transformers' GPT-2 of the same size, alternating in one process.
 
 `python tests/benchmarks/gpt_huggingface.py` prints a table and one line of JSON. Both networks are float32, with fused
-AdamW and equal dropout in the same places, and take the same step: forward, loss, backward, update, gradients to None.
-A pair is a few steps of ours and the same number of theirs in random order; the ratio is the median over pairs, because
-a machine's speed drifts by more than the networks differ.
+AdamW and equal dropout in the same places, and take the same step: forward, loss, backward, update, gradients to None;
+see alternating.py.
 """
 
-import argparse
-import json
-import random
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
+from alternating import Row, Step, compare, main, training_step, with_threads
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from lit_transformer.config.schema import GPTConfig, OptimizerConfig
+from lit_transformer.config.schema import GPTConfig
 from lit_transformer.models.gpt import GPT
-from lit_transformer.optim import build_optimizer
 
-BATCH, CONTEXT, VOCABULARY, WIDTH, LAYERS, HEADS, THREADS = 8, 256, 8192, 256, 4, 4, 2
+BATCH, CONTEXT, VOCABULARY, WIDTH, LAYERS, HEADS = 8, 256, 8192, 256, 4, 4
 REQUIRED = {0.0: 1.05, 0.1: 1.2}
 """Dropout on both -> our tokens/s over theirs, at least."""
-
-Row = dict[str, float]
 
 
 def our_loss(dropout: float) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor]]:
@@ -74,72 +66,31 @@ def their_loss(dropout: float) -> tuple[torch.nn.Module, Callable[[Tensor], Tens
 
 def make_step(
     make: Callable[[float], tuple[torch.nn.Module, Callable[[Tensor], Tensor]]], dropout: float, compiled: bool
-) -> Callable[[], float]:
+) -> Step:
     """One training step on ids drawn once; gives the loss."""
     torch.manual_seed(0)
     model, loss = make(dropout)
-    optimizer = build_optimizer(model.named_parameters(), OptimizerConfig(lr=1e-4))
     ids = torch.randint(VOCABULARY, (BATCH, CONTEXT + 1))
     run = torch.compile(loss) if compiled else loss
-
-    def step() -> float:
-        value = run(ids)
-        value.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return value.item()
-
-    return step
-
-
-def compare(dropout: float, compiled: bool, pairs: int, steps: int) -> Row:
-    """Tokens/s of both, and the median over pairs of ours / theirs."""
-    both = {"ours": make_step(our_loss, dropout, compiled), "theirs": make_step(their_loss, dropout, compiled)}
-    first = {name: step() for name, step in both.items()}
-    if max(first.values()) - min(first.values()) > 0.2:
-        raise RuntimeError(f"the first losses differ, so the networks do different work: {first}")
-    for step in both.values():
-        step()
-    seconds: dict[str, list[float]] = {name: [] for name in both}
-    order, shuffle = list(both), random.Random(0)
-    for _ in range(pairs):
-        shuffle.shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            for _ in range(steps):
-                both[name]()
-            seconds[name].append((time.perf_counter() - start) / steps)
-    ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    tokens = {name: BATCH * CONTEXT / statistics.median(values) for name, values in seconds.items()}
-    return {**tokens, "ratio": statistics.median(ratios), "required": REQUIRED[dropout]}
+    return training_step(model, lambda: run(ids))
 
 
 def measure(*, pairs: int = 8, steps: int = 2) -> dict[str, Row]:
     """All four comparisons: name -> ours and theirs (tokens/s), ratio, required; about 3 minutes on 2 cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
-        return {
-            f"gpt {'compiled' if compiled else 'eager'}, dropout {dropout:g}": compare(dropout, compiled, pairs, steps)
+    return with_threads(
+        lambda: {
+            f"gpt {'compiled' if compiled else 'eager'}, dropout {dropout:g}": compare(
+                {"ours": make_step(our_loss, dropout, compiled), "theirs": make_step(their_loss, dropout, compiled)},
+                tokens=BATCH * CONTEXT,
+                required=required,
+                pairs=pairs,
+                steps=steps,
+            )
             for compiled in (False, True)
-            for dropout in REQUIRED
+            for dropout, required in REQUIRED.items()
         }
-    finally:
-        torch.set_num_threads(threads)
-
-
-def main() -> None:
-    """Print the table and the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2)
-    options = parser.parse_args()
-    rows = measure(pairs=options.pairs, steps=options.steps)
-    print(f"{'training tokens/s':<28}{'ours':>8}{'theirs':>8}{'ratio':>8}{'required':>10}")
-    for name, row in rows.items():
-        print(f"{name:<28}{row['ours']:>8.0f}{row['theirs']:>8.0f}{row['ratio']:>8.2f}{row['required']:>10.2f}")
-    print(json.dumps(rows))
+    )
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -2,36 +2,29 @@
 
 `python tests/benchmarks/seq2seq_huggingface.py` prints a table and one line of JSON. All networks are float32, eager,
 with fused AdamW and equal dropout in the same places, and take the same step: forward, loss, backward, update,
-gradients to None. Tokens are those of both sides that are no padding. As in gpt_huggingface.py, the ratio is the median
-over pairs of a few steps each, because a machine's speed drifts by more than the networks differ.
+gradients to None; see alternating.py. Tokens are those of both sides that are no padding.
 """
 
-import argparse
-import json
-import random
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from alternating import Row, Step, main, training_step, with_threads
+from alternating import compare as compare_steps
 from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel, T5ForConditionalGeneration
 from transformers import T5Config as TheirT5Config
 
 from lit_transformer.config.models import EncoderDecoderConfig, T5Config
-from lit_transformer.config.schema import OptimizerConfig
 from lit_transformer.models import build_model
-from lit_transformer.optim import build_optimizer
 
-BATCH, CONTEXT, VOCABULARY, WIDTH, INNER, LAYERS, HEADS, THREADS = 16, 96, 8192, 256, 1024, 4, 4, 2
+BATCH, CONTEXT, VOCABULARY, WIDTH, INNER, LAYERS, HEADS = 16, 96, 8192, 256, 1024, 4, 4
 PAD = VOCABULARY - 1
 REQUIRED = {"t5": 1.2, "marian": 1.1}
 """Our tokens/s over theirs, at least."""
 SHORTEST = 0.5
 """Length of the shortest row over that of the longest, where there is padding; about a quarter is padding then."""
 
-Row = dict[str, float]
 Batch = dict[str, Tensor]
 Loss = Callable[[Batch], Tensor]
 SHAPE: dict[str, Any] = {"num_layers": LAYERS, "d_model": WIDTH, "num_heads": HEADS, "d_ff": INNER}
@@ -124,52 +117,25 @@ def make_batch(padded: bool) -> Batch:
     return batch
 
 
-def make_step(make: Callable[[str, float], tuple[nn.Module, Loss]], kind: str, dropout: float, batch: Batch) -> Any:
+def make_step(make: Callable[[str, float], tuple[nn.Module, Loss]], kind: str, dropout: float, batch: Batch) -> Step:
     """One training step; gives the loss."""
     torch.manual_seed(0)
     model, loss = make(kind, dropout)
-    optimizer = build_optimizer(model.named_parameters(), OptimizerConfig(lr=1e-4))
-
-    def step() -> float:
-        value = loss(batch)
-        value.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return value.item()
-
-    return step
+    return training_step(model, lambda: loss(batch))
 
 
 def compare(kind: str, dropout: float, padded: bool, pairs: int, steps: int) -> Row:
     """Tokens/s of both, and the median over pairs of ours / theirs."""
     batch = make_batch(padded)
     both = {"ours": make_step(our_loss, kind, dropout, batch), "theirs": make_step(their_loss, kind, dropout, batch)}
-    first = {name: step() for name, step in both.items()}
-    if max(first.values()) - min(first.values()) > 0.5:
-        raise RuntimeError(f"the first losses differ, so the networks do different work: {first}")
-    for step in both.values():
-        step()
-    seconds: dict[str, list[float]] = {name: [] for name in both}
-    order, shuffle = list(both), random.Random(0)
-    for _ in range(pairs):
-        shuffle.shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            for _ in range(steps):
-                both[name]()
-            seconds[name].append((time.perf_counter() - start) / steps)
-    ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    count = 2 * int((batch["targets"] != -100).sum())
-    tokens = {name: count / statistics.median(values) for name, values in seconds.items()}
-    return {**tokens, "ratio": statistics.median(ratios), "required": REQUIRED[kind]}
+    tokens = 2 * int((batch["targets"] != -100).sum())
+    return compare_steps(both, tokens=tokens, required=REQUIRED[kind], pairs=pairs, steps=steps, apart=0.5)
 
 
 def measure(*, pairs: int = 8, steps: int = 2) -> dict[str, Row]:
     """All comparisons: name -> ours and theirs (tokens/s), ratio, required; about 4 minutes on 2 cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
-        return {
+    return with_threads(
+        lambda: {
             f"{kind}, dropout {dropout:g}, {'some' if padded else 'no'} padding": compare(
                 kind, dropout, padded, pairs, steps
             )
@@ -177,22 +143,8 @@ def measure(*, pairs: int = 8, steps: int = 2) -> dict[str, Row]:
             for dropout in (0.0, 0.1)
             for padded in (False, True)
         }
-    finally:
-        torch.set_num_threads(threads)
-
-
-def main() -> None:
-    """Print the table and the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2)
-    options = parser.parse_args()
-    rows = measure(pairs=options.pairs, steps=options.steps)
-    print(f"{'training tokens/s':<34}{'ours':>8}{'theirs':>8}{'ratio':>8}{'required':>10}")
-    for name, row in rows.items():
-        print(f"{name:<34}{row['ours']:>8.0f}{row['theirs']:>8.0f}{row['ratio']:>8.2f}{row['required']:>10.2f}")
-    print(json.dumps(rows))
+    )
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -89,6 +89,14 @@ def test_a_metric_that_the_task_never_logs(write_sweep: WriteSweep) -> None:
         assert word in str(error.value)
 
 
+def test_the_cloze_metric_needs_the_cloze_probe(write_sweep: WriteSweep) -> None:
+    path = write_sweep("seed: {values: [0, 1]}")
+    path.write_text(path.read_text().replace("val/loss", "val/cloze_loss"))
+    with pytest.raises(ConfigError, match=r"val/cloze_loss, which is not measured here(.|\n)*objective\.cloze"):
+        cells_of(path)
+    assert len(cells_of(path, "objective.cloze=true")) == 2
+
+
 def test_all_mistakes_at_once(write_sweep: WriteSweep) -> None:
     path = write_sweep("n_heads: {values: [1, 2]}", "seed: {values: [x]}")
     path.write_text(path.read_text().replace("val/loss", "loss"))
