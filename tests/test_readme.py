@@ -103,3 +103,9 @@ def test_a_model_an_objective_and_a_task_are_added_in_five_steps(copy):
     linted = [sys.executable, "-m", "mypy", "--config-file", str(copy / "pyproject.toml")]
     done = subprocess.run(linted, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_results_are_those_that_were_measured_last():
+    script = ROOT / "tests" / "benchmarks" / "figures.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") > 20 and done.stdout in README

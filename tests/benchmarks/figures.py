@@ -1,7 +1,6 @@
-"""Measured figures beside what is asked of them, as a table and as JSON."""
+"""Measured figures beside what is asked of them, as a table and as JSON; run it for README's table."""
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,9 @@ from rich.table import Table
 
 FOLDER = Path(__file__).parent / "figures"
 """Where the JSON of the last committed measurement lies."""
+
+COMMANDS = {"results-cpu": "make results", "bench-cpu": "make bench"}
+"""File of figures -> what measures them."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +45,42 @@ def report(figures: Sequence[Figure], name: str, *, keep: bool = False) -> int:
         table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", asked, verdict, figure.note)
     Console(width=160).print(table)
     FOLDER.mkdir(exist_ok=True)
-    rows = [{**asdict(figure), "met": figure.met} for figure in figures]
+    rows = [{**asdict(figure), "met": figure.met, "machine": machine()} for figure in figures]
     file = FOLDER / f"{name}.json"
     if keep and file.exists():
         known = {(row["name"], row["unit"]): row for row in [*json.loads(file.read_text())["figures"], *rows]}
         rows = list(known.values())
-    content = {"machine": machine(), "figures": rows}
-    file.write_text(json.dumps(content, indent=2) + "\n")
+    file.write_text(json.dumps({"figures": rows}, indent=2) + "\n")
     return int(any(figure.met is False for figure in figures))
 
 
-def machine() -> dict[str, object]:
-    """What the figures were measured on."""
-    from lit_transformer.processes.hardware import processor
-    from lit_transformer.training.result import versions
-
+def machine() -> str:
+    """What a figure is measured on, and with which torch."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "processor": processor(),
-        "cores": torch.get_num_threads(),
-        "gpu": gpu,
-        "system": platform.system(),
-        **versions(),
-    }
+    processor = " ".join(_processor().replace("(R)", "").replace(" Processor", "").split())
+    return f"{gpu or f'{processor}, {torch.get_num_threads()} threads'}, torch {torch.__version__.partition('+')[0]}"
+
+
+def _processor() -> str:
+    from lit_transformer.processes.hardware import processor
+
+    return processor()
+
+
+def markdown() -> str:
+    """README's table: every figure of the last committed measurements, each with its machine and command."""
+    lines = ["| what | measured | asked | on | command |", "| --- | --- | --- | --- | --- |"]
+    for name, command in COMMANDS.items():
+        file = FOLDER / f"{name}.json"
+        for row in json.loads(file.read_text())["figures"] if file.exists() else []:
+            what = row["name"] + (f" ({row['note']})" if row["note"] else "")
+            asked = "" if row["bound"] is None else f"{'<=' if row['at_most'] else '>='} {row['bound']:.4g}"
+            missed = " (missed)" if row["met"] is False else ""
+            lines.append(
+                f"| {what} | {row['value']:.4g} {row['unit']}{missed} | {asked} | {row['machine']} | `{command}` |"
+            )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())
