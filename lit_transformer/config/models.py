@@ -159,7 +159,7 @@ class SegmenterConfig(ModelConfig):
     convs_per_stage: int = 2
     """Convolutions of 3 x 3 in each stage."""
     bottleneck: bool = True
-    """Convolutions below the last stage, twice as wide; without them the decoder's first stage stands in their place."""
+    """Convolutions below the last stage, twice as wide; without them the decoder convolves first, then upsamples."""
     norm: Literal["none", "batch", "group"] = "batch"
     """Normalisation after each convolution; group has groups of 16 channels."""
     activation: Literal["relu", "gelu", "silu"] = "relu"

@@ -10,7 +10,6 @@ from lit_transformer.config.rules_base import Broken, Rule
 from lit_transformer.config.rules_images import image_rules
 from lit_transformer.config.schema import ExperimentConfig
 
-
 AT_LEAST: dict[str, float] = {
     "model.num_layers": 1,
     "model.num_heads": 1,
