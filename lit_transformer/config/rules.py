@@ -74,6 +74,7 @@ AT_LEAST: dict[str, float] = {
     "trainer.limit_val_batches": 0,
     "trainer.overfit_batches": 0,
     "tracking.log_every": 1,
+    "budget.flops_per_token": 1,
     "seed": 0,
 }
 """Dotted key -> the least value allowed."""

@@ -315,6 +315,14 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """What a network may cost; its width is solved for it before the run is frozen."""
+
+    flops_per_token: int | None = None
+    """FLOPs of a training step for each pixel of an image; sets model.base_channels (segmenter). null = as given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
     """One training run, whole."""
 
@@ -330,5 +338,6 @@ class ExperimentConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     seed: int = 0
     """Seed of initial weights, sample order and dropout."""

@@ -18,6 +18,7 @@ from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.attention_probe import AttentionProbe
 from lit_transformer.training.averaging import Averaging
 from lit_transformer.training.checkpoints import Checkpoints
+from lit_transformer.training.mask_panels import MaskPanels
 from lit_transformer.training.measure import peak_flops
 from lit_transformer.training.non_finite import Guard
 from lit_transformer.training.progress import ProgressReport
@@ -86,7 +87,9 @@ def assemble(
         callbacks.append(ProgressReport(log, parts.total_steps))
         if config.tracking.attention:
             callbacks.append(AttentionProbe(run))
-    trainer = build_trainer(config, run, folder, callbacks, total_steps=parts.total_steps)
+        if config.task == "segmentation":
+            callbacks.append(MaskPanels(run))
+    trainer = build_trainer(config, run, folder, callbacks, task=type(parts.task), total_steps=parts.total_steps)
     return Assembled(parts, trainer, end, log, checkpoints, guard, found)
 
 

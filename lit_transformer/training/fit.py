@@ -172,7 +172,8 @@ def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, objec
     from lit_transformer.training.prepare_progress import shown_progress
 
     frozen = read_json(run.prepared_file)
-    own_vocabulary = with_values(config, {"model.vocab_size": None})
+    text = isinstance(config.model, TextModelConfig)
+    own_vocabulary = with_values(config, {"model.vocab_size": None}) if text else config
     try:
         with shown_progress() as progress:
             now = prepare(own_vocabulary, progress=progress).data
@@ -190,7 +191,7 @@ def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, objec
             f"  allowed  the {frozen.get('vocab_size')} entries of {run.tokenizer_file}\n"
             "  fix      restore the data and data.tokenizer, or train in a folder of its own: fit without --resume"
         )
-    if isinstance(config.model, TextModelConfig) and (config.model.vocab_size or 0) < int(str(now["vocab_size"])):
+    if text and (config.model.vocab_size or 0) < int(str(now["vocab_size"])):
         prepare(config)  # says that it is too small for them
     return now
 
@@ -201,7 +202,9 @@ def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolde
     origins = {**loaded.origins, **dict.fromkeys(prepared.derived, "prepare"), **here}
     run = RunFolder(folder)
     run.path.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(str(prepared.data["folder"])) / "tokenizer.json", run.tokenizer_file)
+    tokenizer = Path(str(prepared.data["folder"])) / run.tokenizer_file.name
+    if tokenizer.exists():  # images have none
+        shutil.copyfile(tokenizer, run.tokenizer_file)
     run.freeze(to_plain(config), origins, prepared.data)
     return run, config
 
