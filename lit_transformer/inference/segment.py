@@ -17,7 +17,9 @@ from torch import Tensor
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import SegmenterConfig
 from lit_transformer.data.images.drawing import overlay
-from lit_transformer.data.images.reading import SUFFIXES, read_image, write_mask
+from lit_transformer.data.images.pairs import SUFFIXES
+from lit_transformer.data.images.palette import write_mask
+from lit_transformer.data.images.reading import read_image, resize, target_size
 from lit_transformer.inference.load import load_task, open_run
 from lit_transformer.inference.tiles import in_windows, reach, resized
 from lit_transformer.records.atomic import read_json, write_atomic
@@ -74,22 +76,13 @@ class Segmenting:
     def probabilities(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Of each class and pixel of an image (height, width, channels): (classes, height, width)."""
         height, width = pixels.shape[:2]
-        whole = torch.from_numpy(np.moveaxis(pixels, -1, 0).copy())[None]  # (1, channels, height, width)
-        whole = resized(whole, *self._seen_size(height, width))
+        seen = target_size(height, width, self._images.height, self._images.width)  # that of the run's images
+        small = resize(pixels, np.zeros((height, width), dtype=np.uint8), seen)[0]  # (*seen, channels)
+        image = torch.from_numpy(np.moveaxis(small, -1, 0).copy())[None]  # (1, channels, *seen)
         logits = in_windows(
-            self._task, whole, window=self._window, margin=self._margin, stride=2**self._model.num_stages
-        )  # (1, num_logits, seen height, seen width)
+            self._task, image, window=self._window, margin=self._margin, stride=2**self._model.num_stages
+        )  # (1, num_logits, *seen)
         return class_probabilities(resized(logits.float(), height, width))[0]
-
-    def _seen_size(self, height: int, width: int) -> tuple[int, int]:
-        """The size that the run's images were brought to."""
-        asked = self._images
-        if asked.height is None and asked.width is None:
-            return height, width
-        if asked.height is None:
-            assert asked.width is not None
-            return max(1, round(height * asked.width / width)), asked.width
-        return asked.height, asked.width or max(1, round(width * asked.height / height))
 
     def _segment(self, image: Path) -> Segmented:
         pixels = read_image(image, self._model.in_channels, self._images.max_pixels)
@@ -97,7 +90,7 @@ class Segmenting:
         indices = found.argmax(axis=0)  # (height, width)
         mask = self._output / f"{image.stem}.png"
         self._output.mkdir(parents=True, exist_ok=True)
-        write_mask(mask, indices, self._colors)
+        write_mask(mask, indices.astype(np.uint8), self._colors)
         page = Image.fromarray(overlay(pixels, indices, self._colors))
         write_atomic(self._output / f"{image.stem}-overlay.png", lambda file: page.save(file, format="PNG"))
         if self._probabilities:
@@ -117,7 +110,7 @@ def find_images(names: Sequence[str]) -> list[Path]:
             inside = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(name, recursive=True))]
         if not inside:
             what = "a folder without images" if path.is_dir() else "no file, folder or glob that finds one"
-            raise UserError(f"{name} is {what}\n  allowed  images ({', '.join(SUFFIXES)}), folders and globs of them")
+            raise UserError(f"{name} is {what}\n  allowed  images ({', '.join(sorted(SUFFIXES))}), folders and globs of them")
         found += inside
     images = list(dict.fromkeys(found))
     stems: dict[str, Path] = {}

@@ -61,10 +61,8 @@ def in_windows(
     return whole
 
 
-def resized(images: Tensor, height: int, width: int) -> Tensor:
-    """Images or logits (batch, channels, ...) of another size, smoothly: (batch, channels, height, width)."""
-    if images.shape[-2:] == (height, width):
-        return images
-    small = images.shape[-2] > height or images.shape[-1] > width
-    result: Tensor = F.interpolate(images.float(), (height, width), mode="bilinear", antialias=small)
-    return result.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else result
+def resized(logits: Tensor, height: int, width: int) -> Tensor:
+    """Logits (batch, classes, ...) of another size, smoothly: (batch, classes, height, width)."""
+    if logits.shape[-2:] == (height, width):
+        return logits
+    return F.interpolate(logits, (height, width), mode="bilinear")  # (batch, classes, height, width)

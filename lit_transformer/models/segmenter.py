@@ -14,9 +14,13 @@ DUMMY_SIDE = 96
 """Side of `Segmenter.dummy_batch`'s image at least."""
 
 
+MEAN, SCALE = 0.5, 0.25
+"""An image's values from 0 to 1 go into the network less MEAN and over SCALE, so from -2 to 2."""
+
+
 def normalise(images: Tensor) -> Tensor:
-    """Images of bytes as the network takes them: (x / 255 - 0.5) / 0.25, so -2 to 2, of the same shape."""
-    return images / (255 * 0.25) - 2
+    """Images of bytes as the network takes them, of the same shape: (x / 255 - MEAN) / SCALE."""
+    return images / (255 * SCALE) - MEAN / SCALE
 
 
 class Segmenter(nn.Module):

@@ -31,8 +31,8 @@ GROUP_CHANNELS = 16
 class Stage(Recomputable):
     """`convs` 3 x 3 convolutions of the same height and width, each with a norm and an activation.
 
-    After the last, dropout acts on whole channels (Tompson et al. 2015). A convolution has a bias where no norm follows.
-    Raises ValueError for an unknown name.
+    After the last, dropout acts on whole channels (Tompson et al. 2015). A convolution has a bias where no norm
+    follows. Raises ValueError for an unknown name.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class Stage(Recomputable):
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(f"no activation of convolutions is called {activation!r}; there are {', '.join(ACTIVATIONS)}")
+            raise ValueError(
+                f"no activation of convolutions is called {activation!r}; there are {', '.join(ACTIVATIONS)}"
+            )
         layers: list[nn.Module] = []
         for channels in (in_channels, *[out_channels] * (convs - 1)):
             layers.append(nn.Conv2d(channels, out_channels, 3, padding=1, bias=norm == "none"))
@@ -120,6 +122,8 @@ class Upsample(nn.Module):
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)  # the same
         elif self.kind == "nearest":
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")  # the same
+        if torch.compiler.is_compiling():  # a slice would tie an exported graph to even or to odd sizes
+            return F.pad(x, (0, size[1] - x.shape[3], 0, size[0] - x.shape[2]))  # (batch, out_channels, *size)
         return x[..., : size[0], : size[1]]  # (batch, out_channels, *size)
 
 

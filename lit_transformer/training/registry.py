@@ -80,7 +80,8 @@ def facts_of(prepared: Prepared, config: ExperimentConfig) -> Facts:
         sizes = {split: prepared.bytes[split] / count for split, count in prepared.tokens.items() if count}
         return Facts(bytes_per_token=sizes | ({"val": sizes[validated]} if validated in sizes else {}))
     if isinstance(prepared, PreparedImages):
-        weights = class_weights(prepared, config.objective.class_weights)
+        how = config.objective.class_weights
+        weights = () if how == "none" else class_weights(prepared, how)
         return Facts(classes=prepared.classes, colors=prepared.colors, class_weights=weights)
     return Facts(texts=_texts(prepared, validated) if "target" in prepared.columns else None)
 

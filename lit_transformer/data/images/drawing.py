@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-Color = tuple[int, int, int]
+from lit_transformer.data.images.palette import IGNORED_COLOR, Color
+from lit_transformer.data.images.reading import Pixels
 
-IGNORED_COLOR: Color = (255, 255, 255)
 WRONG_COLOR: Color = (230, 30, 30)
 
 
 def painted(indices: NDArray[np.integer], colors: Sequence[Color]) -> Pixels:
-    """Class indices (height, width) -> their colours (height, width, 3); what is negative is white."""
+    """Class indices (height, width) -> their colours (height, width, 3); of what is negative IGNORED_COLOR."""
     table = np.array([*colors, IGNORED_COLOR], dtype=np.uint8)  # (classes + 1, 3)
     return table[np.where(indices < 0, len(colors), indices)]
 
