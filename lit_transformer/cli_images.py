@@ -6,11 +6,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from lit_transformer.cli_text import Json
-
 Run = Annotated[
     Path, typer.Argument(help="A run's folder, such as runs/segmenter_tiny/<run-id> or a cell of a sweep.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def segment(

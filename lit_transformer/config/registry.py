@@ -56,3 +56,8 @@ def metric_names(task: str, *, cloze: bool = False) -> list[str]:
     names = [name for name in TASK_METRICS[task] if cloze or name not in CLOZE]
     train = [f"train/{name}" for name in names if name not in EVALUATION_ONLY]
     return [*train, *(f"val/{name}" for name in names), *STEP_METRICS]
+
+
+def is_metric(name: str, task: str, *, cloze: bool = False) -> bool:
+    """Whether a run of `task` may write a metric: one of `metric_names`, or that of a class, known with the data."""
+    return name in metric_names(task, cloze=cloze) or (task in IMAGE_TASKS and name.startswith("val/iou/"))

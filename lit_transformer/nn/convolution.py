@@ -176,10 +176,11 @@ def _first_and_again(stage: nn.Module) -> tuple[AbstractContextManager[None], Ab
 def _still_statistics(stage: nn.Module) -> Iterator[None]:
     """Keep the running statistics of batch norms as they are: the first time has already counted this batch."""
     norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, batches in kept:
+            norm.momentum, norm.num_batches_tracked = momentum, batches

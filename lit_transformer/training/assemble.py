@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.registry import IMAGE_TASKS
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
 from lit_transformer.data.prepared import Prepared
@@ -84,10 +85,11 @@ def assemble(
     )  # fmt: skip
     callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
     if rank == 0:
-        callbacks.append(ProgressReport(log, parts.total_steps))
+        unit = "pixels" if config.task in IMAGE_TASKS else "tokens"
+        callbacks.append(ProgressReport(log, parts.total_steps, monitor=parts.task.monitor, unit=unit))
         if config.tracking.attention:
             callbacks.append(AttentionProbe(run))
-        if config.task == "segmentation":
+        if config.task in IMAGE_TASKS:
             callbacks.append(MaskPanels(run))
     trainer = build_trainer(config, run, folder, callbacks, task=type(parts.task), total_steps=parts.total_steps)
     return Assembled(parts, trainer, end, log, checkpoints, guard, found)

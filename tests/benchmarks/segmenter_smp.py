@@ -1,12 +1,14 @@
 """Training images/s of our segmenter beside segmentation_models_pytorch's U-Net on VGG; see alternating.py.
 
-`python tests/benchmarks/segmenter_smp.py` prints a table and one line of JSON. Both networks are float32, have batch norm
-and skips, start from random weights and take the same step on the same images, 4 classes, cross-entropy of each pixel.
-The width of ours is solved so that both need the same FLOPs, within 5 %, which the table shows. Theirs trains in the
-memory format that is faster for it.
+`python tests/benchmarks/segmenter_smp.py` prints a table and one line of JSON. Both networks are float32, have batch
+norm and skips, start from random weights and take the same step on the same images, 4 classes, cross-entropy of each
+pixel. The width of ours is solved so that both need the same FLOPs, within 5 %, which the table shows. Theirs trains in
+the memory format that is faster for it.
 """
 
+import statistics
 import time
+from collections.abc import Callable
 
 import segmentation_models_pytorch as smp
 import torch
@@ -19,6 +21,8 @@ from lit_transformer.config.models import SegmenterConfig
 from lit_transformer.models.segmenter import Segmenter
 from lit_transformer.models.width import base_channels_for
 from lit_transformer.nn.pixel_losses import pixel_losses
+from lit_transformer.tasks.mask_metrics import confusion
+from lit_transformer.tasks.segmentation import predicted_classes
 
 BATCH, SIDE, CLASSES = 8, 96, 4
 ENCODERS = {"small": ("vgg11_bn", (128, 64, 32, 16, 8)), "usual": ("vgg13_bn", (256, 128, 64, 32, 16))}
@@ -82,6 +86,26 @@ def faster_format(name: str) -> torch.memory_format:
             step()
         seconds[memory_format] = time.perf_counter() - start
     return min(seconds, key=lambda known: seconds[known])
+
+
+def metrics_cost(repeats: int = 10) -> float:
+    """What the metrics of a batch cost, in percent of a training step on it: the tiny experiment's network."""
+    config = SegmenterConfig(num_stages=3, base_channels=16, num_classes=CLASSES)
+    step, logits, masks = our_step(config), torch.randn(BATCH, CLASSES, SIDE, SIDE), make_batch()[1]
+
+    def measure() -> None:
+        confusion(predicted_classes(logits), masks, CLASSES)
+
+    def seconds(act: Callable[[], object]) -> float:
+        act()
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            act()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    return with_threads(lambda: 100 * seconds(measure) / seconds(step))
 
 
 def one(name: str, pairs: int, steps: int) -> Row:

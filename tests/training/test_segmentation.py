@@ -7,12 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
+from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.load import load_layers
 from lit_transformer.data.images.drawing import painted
 from lit_transformer.training.fit import freeze
 from lit_transformer.training.prepare import prepare
 from tests.training.proofs import assert_ranks_agree, assert_resumes_exactly, complete
+from tests.training.test_wandb import flat, records
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -129,3 +132,31 @@ def test_bf16_and_recomputation(runner, new_run):
         ),
     )  # fmt: skip
     assert all(torch.isfinite(torch.tensor(row["train/loss"])) for row in run.read_metrics())
+
+
+def test_masks_reach_wandb_with_the_row_of_their_step(runner, new_run):
+    run = new_run("trainer.max_steps=4", "trainer.val_every=2", "tracking.wandb=offline")
+    group = runner.start(run.path, devices=1, log=run.log_file, track=True)
+    assert group.wait() == 0, run.log_file.read_text()
+    runner.end(run.path)
+    wait_for(lambda: len([row for row in histories(run) if "val/masks.count" in row]) == 2, 60)
+    for row in histories(run):
+        assert ("val/masks.count" in row) == ("val/mean_iou" in row)
+        if "val/masks.count" in row:
+            masks = row["val/masks.all_masks"]
+            assert row["val/masks.count"] == len(masks) == 4 and set(masks[0]) == {"truth", "prediction"}
+    (media,) = run.path.glob("wandb/offline-run-*/files")
+    assert all((media / mask["path"]).is_file() for mask in masks[0].values())
+
+
+def histories(run):
+    return [flat(record["history"]) for record in records(run.path) if record["type"] == "history"]
+
+
+def test_a_segmenter_starts_from_another_ones_weights(runner, new_run, capsys):
+    first = complete(runner, new_run("trainer.max_steps=3", name="first"))
+    second = complete(runner, new_run("trainer.max_steps=1", f"model.init_from={first.path}", name="second"))
+    said = second.log_file.read_text()
+    assert "weights" in said and str(first.path) in said
+    with pytest.raises(UserError, match="num_stages"):
+        new_run(f"model.init_from={first.path}", "model.num_stages=1", name="third")

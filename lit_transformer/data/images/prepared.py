@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lit_transformer.data.images.palette import Color
-from lit_transformer.data.images.store import ImageStore
+if TYPE_CHECKING:  # text needs no Pillow, and takes 40 ms less to start without
+    from lit_transformer.data.images.store import ImageStore
 
 NAMES = "names.json"
 """In the folder of prepared images: the names of the images of each split."""
@@ -20,7 +21,7 @@ class PreparedImages:
     """Where names and sizes lie, and the pixels unless they are too many."""
     classes: tuple[str, ...]
     """Names by index; with model.num_classes 1 there are two, the background's first."""
-    colors: tuple[Color, ...]
+    colors: tuple[tuple[int, int, int], ...]
     """Red, green and blue of each class."""
     images: dict[str, int]
     """Images of each split."""
@@ -45,8 +46,10 @@ class PreparedImages:
         fields["colors"] = tuple(tuple(color) for color in fields["colors"])  # type: ignore[attr-defined]
         return cls(folder=folder, **fields)  # type: ignore[arg-type]
 
-    def store(self, split: str) -> ImageStore:
+    def store(self, split: str) -> "ImageStore":
         """The pixels of a split."""
+        from lit_transformer.data.images.store import ImageStore
+
         return ImageStore(self.folder, split, kept=self.kept)
 
     def names(self, split: str) -> list[str]:

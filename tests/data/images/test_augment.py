@@ -80,6 +80,29 @@ def test_a_torn_pair_would_be_seen() -> None:
     assert not ((image == rendered(shifted)).all(dim=0) | ~is_pure).all()
 
 
+def test_scaled_masks_do_not_drift() -> None:
+    """torch's plain nearest would move them up and left by almost half a pixel here, and not their images."""
+    drift = []
+    for row in range(80):
+        mask = torch.zeros(60, 60, dtype=torch.uint8)
+        top, left = 12 + row % 5, 14 + row % 7
+        mask[top : top + 29, left : left + 27] = 1
+        image, found = augment(mask.expand(3, 60, 60) * 255, mask, ImageConfig(scale=3.0), (60, 60), generator(row))
+        if int((found != IGNORED).sum()) < 40 * 40:  # smaller now, and whole
+            drift.append(centre((found == 1).float()) - centre(image[0].float()))
+    assert len(drift) > 20 and torch.stack(drift).mean(dim=0).abs().max() < 0.1
+
+
+def generator(row: int) -> np.random.Generator:
+    return row_generator(1, 0, row)
+
+
+def centre(weights: Tensor) -> Tensor:
+    """Mean row and column."""
+    rows, columns = torch.meshgrid(*map(torch.arange, weights.shape), indexing="ij")
+    return torch.stack([(axis * weights).sum() / weights.sum() for axis in (rows, columns)])
+
+
 def test_scaling_goes_both_ways_within_its_bounds() -> None:
     sizes = []
     for row in range(200):
