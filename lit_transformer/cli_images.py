@@ -6,9 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-Run = Annotated[
-    Path, typer.Argument(help="A run's folder, such as runs/segmenter_tiny/<run-id> or a cell of a sweep.")
-]
+Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/segmenter_tiny/<run-id> or a cell of a sweep.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -21,7 +19,7 @@ def segment(
     ] = False,
     window: Annotated[
         Optional[int],
-        typer.Option(help="Larger images are seen in windows of this side, in pixels; default: 1024, or what is needed."),
+        typer.Option(help="Larger images are seen in windows of this side, in pixels; default: 1024, or more."),
     ] = None,
     as_json: Json = False,
 ) -> None:

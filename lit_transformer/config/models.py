@@ -183,8 +183,8 @@ PRESETS: dict[str, dict[str, object]] = {
         "head_kernel": 3,
     },
     "unet": {
-        "num_stages": 4, "base_channels": 64, "convs_per_stage": 2, "bottleneck": True, "norm": "none",
-        "activation": "relu", "upsampling": "transposed", "downsampling": "max_pool", "skip": "concat",
+        "num_classes": None, "num_stages": 4, "base_channels": 64, "convs_per_stage": 2, "bottleneck": True,
+        "norm": "none", "activation": "relu", "upsampling": "transposed", "downsampling": "max_pool", "skip": "concat",
         "head_kernel": 1,
     },
 }  # fmt: skip

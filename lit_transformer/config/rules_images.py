@@ -30,9 +30,12 @@ def image_rules(config: ExperimentConfig) -> Iterator[Broken]:
             yield Broken((f"data.images.{key}",), str(value), "0 to 1")
     if config.model.in_channels not in (1, 3):
         yield Broken(("model.in_channels",), str(config.model.in_channels), "3 (colour) or 1 (grey)")
-    if config.trainer.average_checkpoints and config.model.norm == "batch":
+    if config.trainer.average_checkpoints > 1 and config.model.norm == "batch":
         keys = ("trainer.average_checkpoints", "model.norm")
         yield Broken(keys, "an average with norm batch", "0: its statistics are those of no one network", "norm: group")
+    if classes == 1 and config.objective.class_weights != "none":
+        keys = ("objective.class_weights", "model.num_classes")
+        yield Broken(keys, f"{config.objective.class_weights} with one logit a pixel", "none, or num_classes 2")
     try:
         parse_losses(config.objective.losses, classes or 2)
     except ValueError as error:

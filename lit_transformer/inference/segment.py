@@ -110,7 +110,9 @@ def find_images(names: Sequence[str]) -> list[Path]:
             inside = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(name, recursive=True))]
         if not inside:
             what = "a folder without images" if path.is_dir() else "no file, folder or glob that finds one"
-            raise UserError(f"{name} is {what}\n  allowed  images ({', '.join(sorted(SUFFIXES))}), folders and globs of them")
+            raise UserError(
+                f"{name} is {what}\n  allowed  images ({', '.join(sorted(SUFFIXES))}), folders and globs of them"
+            )
         found += inside
     images = list(dict.fromkeys(found))
     stems: dict[str, Path] = {}

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,9 +37,7 @@ def windows(size: int, window: int, margin: int) -> Iterator[tuple[slice, slice,
         yield slice(left, right), slice(start - left, stop - left), slice(start, stop)
 
 
-def in_windows(
-    network: Callable[[Tensor], Tensor], images: Tensor, *, window: int, margin: int, stride: int
-) -> Tensor:
+def in_windows(network: Callable[[Tensor], Tensor], images: Tensor, *, window: int, margin: int, stride: int) -> Tensor:
     """The logits of images (batch, channels, height, width) from windows of `window` pixels: as if seen whole.
 
     Exactly so where the network has no normalisation over the whole image. Windows begin at multiples of `stride`, as

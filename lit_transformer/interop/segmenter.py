@@ -45,7 +45,7 @@ def export_segmenter(
 
 
 def exported(network: Segmenter) -> torch.export.ExportedProgram:
-    """The network's graph, for any batch, height and width."""
+    """The network's graph, for any batch, and any height and width of more than one pixel in its lowest stage."""
     side = 2 ** (network.config.num_stages + 1) + 3  # an odd example: nothing is taken for a multiple of the stride
     images = torch.zeros(2, network.config.in_channels, side, side + 2)
     dimensions = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}

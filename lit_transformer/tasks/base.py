@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.config.show import to_plain
+from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.for_task import build_network
 from lit_transformer.models.frozen import freeze
 from lit_transformer.nn.recompute import recompute_blocks
@@ -40,6 +41,7 @@ class Task(LightningModule):
         self.total_steps = total_steps
         self.network = build_network(config)
         if isinstance(config.model, TextModelConfig) and config.model.frozen_layers:
+            assert isinstance(self.network, TextNetwork)
             freeze(self.network, config.model.frozen_layers)
         if config.trainer.activation_checkpointing:
             recompute_blocks(self.network)

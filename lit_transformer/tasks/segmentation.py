@@ -21,6 +21,7 @@ class Segmentation(Task):
     """
 
     network: Segmenter
+    class_weights: Tensor | None
     monitor = "val/mean_iou"
     monitor_mode = "max"
 

@@ -50,7 +50,9 @@ def test_the_reach_is_no_guess(name):
     assert margin / 4 < farthest <= margin
 
 
-@pytest.mark.parametrize(("size", "window", "margin"), [(10, 16, 4), (16, 16, 4), (17, 16, 4), (100, 24, 8), (96, 24, 8)])
+@pytest.mark.parametrize(
+    ("size", "window", "margin"), [(10, 16, 4), (16, 16, 4), (17, 16, 4), (100, 24, 8), (96, 24, 8)]
+)
 def test_every_place_is_kept_once_and_away_from_a_windows_edge(size, window, margin):
     kept = []
     for read, inner, place in windows(size, window, margin):

@@ -71,6 +71,10 @@ def test_the_folder_says_what_the_numbers_mean_and_is_not_written_over(tmp_path)
     about = json.loads((tmp_path / "there" / "config.json").read_text())
     assert about["classes"] == ["class 0", "class 1", "class 2"] and about["colors"][1] == [1, 1, 1]
     assert about["model"] == dataclasses.asdict(network.config)
-    assert sorted(file.name for file in (tmp_path / "there").iterdir()) == ["config.json", "model.safetensors", "network.pt2"]
+    assert sorted(file.name for file in (tmp_path / "there").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "network.pt2",
+    ]
     with pytest.raises(UserError, match="is there already"):
         exported(tmp_path / "there", "model.num_stages=1", "model.base_channels=2")

@@ -103,7 +103,9 @@ def test_the_iou_of_a_class_is_known_with_the_data_alone(write_sweep: WriteSweep
     path.write_text(text)
     with pytest.raises(ConfigError, match="language_model never logs"):
         cells_of(path)
-    lines = [line if "experiment:" not in line else "  experiment: {value: segmenter_tiny}" for line in text.splitlines()]
+    lines = [
+        line if "experiment:" not in line else "  experiment: {value: segmenter_tiny}" for line in text.splitlines()
+    ]
     path.write_text("\n".join(lines))
     assert len(cells_of(path)) == 2
 
