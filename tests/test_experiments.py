@@ -30,7 +30,8 @@ def test_they_are_there():
     assert {f"sst2_{system}" for system in ("bert", "gpt", "t5")} | {"translation_tiny", "translation_base"} <= names
     assert {"segmenter_tiny", "segment_camvid", "segment_pets"} <= names
     assert {path.stem for path in SWEEPS} == {
-        "demo", "gpt_heads_layers", "translation_heads_layers", "objectives", "segmenter_depth_width", "segmenter_decoder",
+        "demo", "gpt_heads_layers", "translation_heads_layers", "objectives",
+        "segmenter_depth_width", "segmenter_decoder",
     }  # fmt: skip
 
 

@@ -50,7 +50,8 @@ class Segmenting:
         task = load_task(path)
         if not isinstance(task, Segmentation):
             raise UserError(
-                f"segment cannot use {path}\n  got      task {task.config.task}\n  allowed  a run of task segmentation\n"
+                f"segment cannot use {path}\n  got      task {task.config.task}\n"
+                "  allowed  a run of task segmentation\n"
                 "  fix      train one: lit-transformer fit segmenter_tiny"
             )
         assert isinstance(task.config.model, SegmenterConfig)

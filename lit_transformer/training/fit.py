@@ -172,8 +172,9 @@ def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, objec
     from lit_transformer.training.prepare_progress import shown_progress
 
     frozen = read_json(run.prepared_file)
-    text = isinstance(config.model, TextModelConfig)
-    own_vocabulary = with_values(config, {"model.vocab_size": None}) if text else config
+    own_vocabulary = config
+    if isinstance(config.model, TextModelConfig):
+        own_vocabulary = with_values(config, {"model.vocab_size": None})
     try:
         with shown_progress() as progress:
             now = prepare(own_vocabulary, progress=progress).data
@@ -191,7 +192,7 @@ def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, objec
             f"  allowed  the {frozen.get('vocab_size')} entries of {run.tokenizer_file}\n"
             "  fix      restore the data and data.tokenizer, or train in a folder of its own: fit without --resume"
         )
-    if text and (config.model.vocab_size or 0) < int(str(now["vocab_size"])):
+    if isinstance(config.model, TextModelConfig) and (config.model.vocab_size or 0) < int(str(now["vocab_size"])):
         prepare(config)  # says that it is too small for them
     return now
 

@@ -50,8 +50,12 @@ class MaskPanels(Callback):
         images = np.moveaxis(images, 1, -1)  # (rows, height, width, channels)
         if not len(images):
             return
-        small = {"truths": truths.astype(np.int16), "predictions": predictions.astype(np.int16)}
-        self._write(trainer.global_step, ".npz", lambda file: np.savez_compressed(file, images=images, **small))
+        truths, predictions = truths.astype(np.int16), predictions.astype(np.int16)
+
+        def save(file: IO[bytes]) -> None:
+            np.savez_compressed(file, images=images, truths=truths, predictions=predictions)
+
+        self._write(trainer.global_step, ".npz", save)
         page = Image.fromarray(panel(list(images), list(truths), list(predictions), pl_module.facts.colors))
         self._write(trainer.global_step, ".png", lambda file: page.save(file, format="PNG"))
 

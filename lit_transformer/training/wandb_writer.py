@@ -99,7 +99,9 @@ class Followed:
         if not file.exists():
             return {}
         prepared = read_json(self._folder.prepared_file)
-        labels = dict(enumerate(prepared["classes"]))  # type: ignore[call-overload]
+        classes = prepared["classes"]
+        assert isinstance(classes, list)
+        labels = {index: str(name) for index, name in enumerate(classes)}
         with np.load(file) as arrays:
             rows = zip(arrays["images"], arrays["truths"], arrays["predictions"], strict=True)
             return {"val/masks": [_image(labels, *row) for row in rows]}

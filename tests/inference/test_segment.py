@@ -37,8 +37,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     settings = [
-        "task=segmentation", "model.kind=segmenter", "model.num_stages=2", "model.base_channels=8", "data.source=images",
-        f"data.path={folder / 'images'}", f"data.mask_path={folder / 'masks'}", f"data.classes={folder / 'classes.txt'}",
+        "task=segmentation", "model.kind=segmenter", "model.num_stages=2", "model.base_channels=8",
+        "data.source=images", f"data.path={folder / 'images'}", f"data.mask_path={folder / 'masks'}",
+        f"data.classes={folder / 'classes.txt'}",
     ]  # fmt: skip
     return make_run(tmp_path_factory.mktemp("segmenter") / "run", settings, shape=HERE, steps=60)
 

@@ -1,4 +1,4 @@
-"""Segmentation trains as the other tasks do: exact resume, ranks that agree, panels, and four images learned by heart."""
+"""Segmentation trains as other tasks do: exact resume, ranks that agree; panels, and four images learned by heart."""
 
 import json
 
