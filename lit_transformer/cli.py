@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
-from lit_transformer import cli_text
+from lit_transformer import cli_images, cli_text
 from lit_transformer.config.errors import UserError
 
 SETTINGS = "Settings as key=value, such as model.num_heads=4; `lit-transformer config EXPERIMENT` lists them."
@@ -206,12 +206,13 @@ def export(
 ) -> None:
     """Write a run in Hugging Face's format: config, safetensors, tokenizer; prints the class that loads it.
 
+    A segmenter becomes config, safetensors and a graph that torch alone loads; README has the lines.
+
     Example: lit-transformer export runs/bert_tiny/<run-id> bert_tiny
     """
     from lit_transformer.inference.export import export_run
 
-    name = export_run(run, directory)
-    print(f"{name}.from_pretrained({str(directory)!r}) loads it", file=sys.stderr)
+    print(f"{export_run(run, directory)} loads it", file=sys.stderr)
     print(directory)
 
 
@@ -323,7 +324,7 @@ def sweep_retry(
     _end_with_folder(*retry(directory, workers=workers, allow_drift=allow_drift))
 
 
-for _verb in (cli_text.translate, cli_text.fill, cli_text.classify, cli_text.choose):
+for _verb in (cli_text.translate, cli_text.fill, cli_text.classify, cli_text.choose, cli_images.segment):
     app.command()(_verb)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_transformer.config.load import load_experiment, with_values
+from lit_transformer.config.load import from_plain, load_experiment, with_values
 from lit_transformer.data.block_makers import build_block_maker
 from lit_transformer.models.flops import experiment_cost
 from lit_transformer.models.for_task import build_network
@@ -28,17 +28,24 @@ def test_they_are_there():
     for system in ("gpt", "bert", "t5", "glm"):
         assert {f"{system}_tiny", f"{system}_gutenberg", f"{system}_base"} <= names
     assert {f"sst2_{system}" for system in ("bert", "gpt", "t5")} | {"translation_tiny", "translation_base"} <= names
-    assert {"demo", "gpt_heads_layers", "translation_heads_layers", "objectives"} == {path.stem for path in SWEEPS}
+    assert {"segmenter_tiny", "segment_camvid", "segment_pets"} <= names
+    assert {path.stem for path in SWEEPS} == {
+        "demo", "gpt_heads_layers", "translation_heads_layers", "objectives",
+        "segmenter_depth_width", "segmenter_decoder",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_loads_and_its_network_builds(path):
     config = load_experiment(str(path)).config
+    if config.task != "segmentation":
+        config = with_values(config, {"model.vocab_size": config.data.tokenizer.vocab_size or 100})
     with torch.device("meta"):
-        network = build_network(with_values(config, {"model.vocab_size": config.data.tokenizer.vocab_size or 100}))
+        network = build_network(config)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert parameters > 10_000
-    published = {"bert_base": 110e6, "gpt_base": 117e6, "t5_base": 220e6, "glm_base": 110e6}
+    published = {"bert_base": 110e6, "gpt_base": 117e6, "t5_base": 220e6, "glm_base": 110e6,
+                 "segment_pets": 31.03e6}  # fmt: skip
     assert parameters == pytest.approx(published.get(path.stem, parameters), rel=0.05)
 
 
@@ -55,14 +62,25 @@ def test_the_objectives_are_compared_at_equal_parameters_and_equal_tokens():
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_swept_value_builds(path):
-    from lit_transformer.config.load import from_plain
-
     cells = build_cells(read_sweep(path))
-    numbers = {"demo": 9, "gpt_heads_layers": 27, "translation_heads_layers": 27, "objectives": 12}
+    numbers = {"demo": 9, "gpt_heads_layers": 27, "translation_heads_layers": 27, "objectives": 12,
+               "segmenter_depth_width": 27, "segmenter_decoder": 36}  # fmt: skip
     assert len(cells) == numbers[path.stem]
     for cell in cells:
         assert cell.problem is None, cell.problem
-        build_network(with_values(from_plain(cell.config), {"model.vocab_size": 512}))
+        config = from_plain(cell.config)
+        build_network(config if config.task == "segmentation" else with_values(config, {"model.vocab_size": 512}))
+
+
+def test_the_decoders_are_compared_at_equal_flops():
+    costs, widths = {}, set()
+    for cell in build_cells(read_sweep(ROOT / "sweeps" / "segmenter_decoder.yaml")):
+        if cell.values["seed"] == 0:
+            config = prepare(from_plain(cell.config)).config
+            costs[cell.name] = experiment_cost(config).flops_per_token
+            widths.add(config.model.base_channels)
+    assert len(costs) == 12 and len(widths) > 1
+    assert max(costs.values()) / min(costs.values()) < 1.05, costs
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def blocks(language):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_command_of_the_page_works(tmp_path):
-    for name in ("experiments", "sweeps"):
+    for name in ("experiments", "sweeps", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     run = ""
     commands = [line for block in blocks("sh")[1:] for line in block.splitlines() if line.startswith("lit-transformer")]

@@ -14,7 +14,7 @@ DEFAULT_METRIC = "val/loss"
 SEED = "seed"
 
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
-HIGHER_IS_BETTER = ("accuracy", "bleu", "chrf", "exact_match", "f1", "mean_iou", "pixel_accuracy")
+HIGHER_IS_BETTER = ("accuracy", "bleu", "chrf", "exact_match", "f1", "mean_iou", "pixel_accuracy", "dice")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def goal_of(metric: str, comparison: Comparison) -> Goal | None:
     name = metric.rpartition("/")[2]
     if name in LOWER_IS_BETTER:
         return "minimize"
-    return "maximize" if name in HIGHER_IS_BETTER or name == "tokens_per_second" else None
+    higher = name in HIGHER_IS_BETTER or name == "tokens_per_second" or "/iou/" in metric  # of one class
+    return "maximize" if higher else None
 
 
 def read_comparison(directory: str | Path) -> Comparison:

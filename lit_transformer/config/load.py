@@ -10,6 +10,7 @@ from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
 from lit_transformer.config.inherit import inherited_layer, without_taken_over
 from lit_transformer.config.layers import Layer, file_layer, find_experiment, mapping_layer
+from lit_transformer.config.models import PRESETS
 from lit_transformer.config.registry import default_objective
 from lit_transformer.config.rules import broken_rules
 from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig
@@ -49,8 +50,9 @@ def load_layers(layers: Sequence[Layer]) -> Loaded:
         if layer.values.get("model.init_from") is not None:
             values = without_taken_over(values)
             origins = {key: origin for key, origin in origins.items() if key in values}
-        values.update(layer.values)
-        origins.update(layer.origins)
+        preset = _preset_layer(layer)
+        values.update({**preset.values, **layer.values})
+        origins.update({**preset.origins, **layer.origins})
     inherited, contradictions = inherited_layer(values, origins)
     values, origins = {**inherited.values, **values}, {**inherited.origins, **origins}
     kind, problems = _model_kind(values, origins)
@@ -94,6 +96,13 @@ def get_value(config: ExperimentConfig, key: str) -> object:
     for name in key.split("."):
         value = getattr(value, name)
     return value
+
+
+def _preset_layer(layer: Layer) -> Layer:
+    """The settings that a layer's `model.preset` stands for; they replace what lower layers say of them."""
+    name = layer.values.get("model.preset")
+    values = {f"model.{key}": value for key, value in PRESETS.get(str(name), {}).items()}
+    return Layer(values, dict.fromkeys(values, f"preset {name}"))
 
 
 def _model_kind(values: Mapping[str, object], origins: Mapping[str, str]) -> tuple[str, list[Problem]]:

@@ -141,11 +141,61 @@ class T5Config(TransformerConfig):
     """Distances from here on share a bucket."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig(ModelConfig):
+    """A convolutional encoder-decoder that gives each pixel of an image a class (Ronneberger et al. 2015)."""
+
+    kind: Literal["segmenter"] = "segmenter"
+    preset: Literal["plain", "unet"] | None = None
+    """A known network's settings: plain (two stages, no skips) or unet (31 million weights); those beside it win."""
+    in_channels: int = 3
+    """Channels of an image: 3 for colour, 1 for grey."""
+    num_classes: int | None = None
+    """Logits of a pixel: 1 = one class and background, by a sigmoid; null = the classes of the data."""
+    num_stages: int = 4
+    """Stages of the encoder, and as many of the decoder; each halves height and width."""
+    base_channels: int = 32
+    """Channels of the first stage; each stage has twice those of the one before."""
+    convs_per_stage: int = 2
+    """Convolutions of 3 x 3 in each stage."""
+    bottleneck: bool = True
+    """Convolutions below the last stage, twice as wide; without them the decoder convolves first, then upsamples."""
+    norm: Literal["none", "batch", "group"] = "batch"
+    """Normalisation after each convolution; group has groups of 16 channels."""
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    """Activation after each convolution."""
+    upsampling: Literal["bilinear", "nearest", "transposed", "pixel_shuffle"] = "bilinear"
+    """How the decoder doubles height and width."""
+    downsampling: Literal["max_pool", "stride"] = "max_pool"
+    """How the encoder halves them: the largest of 2 x 2, or a convolution with stride 2."""
+    skip: Literal["none", "concat", "add"] = "concat"
+    """How the decoder takes in the encoder's output of the same height and width."""
+    dropout: float = 0.0
+    """Share of channels dropped after each stage."""
+    head_kernel: Literal[1, 3] = 1
+    """Side of the last convolution, from the first stage's channels to the classes."""
+
+
+PRESETS: dict[str, dict[str, object]] = {
+    "plain": {
+        "num_classes": 1, "num_stages": 2, "base_channels": 64, "convs_per_stage": 1, "bottleneck": False,
+        "norm": "none", "activation": "relu", "upsampling": "bilinear", "downsampling": "max_pool", "skip": "none",
+        "head_kernel": 3,
+    },
+    "unet": {
+        "num_classes": None, "num_stages": 4, "base_channels": 64, "convs_per_stage": 2, "bottleneck": True,
+        "norm": "none", "activation": "relu", "upsampling": "transposed", "downsampling": "max_pool", "skip": "concat",
+        "head_kernel": 1,
+    },
+}  # fmt: skip
+"""`model.preset` -> the settings of `model` that it stands for."""
+
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {
     "gpt": GPTConfig,
     "bert": BertConfig,
     "glm": GLMConfig,
     "t5": T5Config,
     "encoder_decoder": EncoderDecoderConfig,
+    "segmenter": SegmenterConfig,
 }
 """`model.kind` -> the dataclass with that kind's defaults."""

@@ -5,7 +5,8 @@ SPLITS = ("train", "val", "test")
 CLOZE = ("cloze_loss", "cloze_accuracy")
 """Measured at validation where objective.cloze asks for it."""
 
-EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", *CLOZE)
+EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", *CLOZE, "mean_iou",
+                   "pixel_accuracy", "dice")  # fmt: skip
 """Not measured while training: an argmax over the vocabulary costs a tenth of a small model's step, decoding more."""
 
 TASK_METRICS: dict[str, tuple[str, ...]] = {
@@ -14,6 +15,7 @@ TASK_METRICS: dict[str, tuple[str, ...]] = {
     "text_to_text": ("loss", "perplexity", "accuracy", "exact_match", "f1", "bleu"),
     "classification": ("loss", "accuracy", "f1", "matthews"),
     "multiple_choice": ("loss", "accuracy"),
+    "segmentation": ("loss", "mean_iou", "pixel_accuracy", "dice"),
 }
 """`task` -> the metrics it measures, each logged as val/... and test/..., and but for EVALUATION_ONLY as train/..."""
 
@@ -31,12 +33,16 @@ TASK_OBJECTIVES: dict[str, dict[str, tuple[str, ...]]] = {
     "text_to_text": {"t5": ("translation",), "encoder_decoder": ("translation",)},
     "classification": {"bert": ("label",), "gpt": ("label", "text"), "t5": ("text",)},
     "multiple_choice": {"gpt": ("label", "text"), "bert": ("label",)},
+    "segmentation": {"segmenter": ("pixels",)},
 }
 """`task` -> the kinds of model it trains -> the objectives it trains them with, the default one first."""
 
 
 ROW_TASKS = ("translation", "text_to_text", "classification", "multiple_choice")
-"""Tasks whose data are rows; those of the others are blocks of one long text."""
+"""Tasks whose data are rows of text; a language model's are blocks of one long text."""
+
+IMAGE_TASKS = ("segmentation",)
+"""Tasks whose data are images."""
 
 
 def default_objective(task: str, model_kind: str) -> str | None:
@@ -50,3 +56,8 @@ def metric_names(task: str, *, cloze: bool = False) -> list[str]:
     names = [name for name in TASK_METRICS[task] if cloze or name not in CLOZE]
     train = [f"train/{name}" for name in names if name not in EVALUATION_ONLY]
     return [*train, *(f"val/{name}" for name in names), *STEP_METRICS]
+
+
+def is_metric(name: str, task: str, *, cloze: bool = False) -> bool:
+    """Whether a run of `task` may write a metric: one of `metric_names`, or that of a class, known with the data."""
+    return name in metric_names(task, cloze=cloze) or (task in IMAGE_TASKS and name.startswith("val/iou/"))

@@ -1,37 +1,14 @@
 """What a configuration must fulfil beyond types; every broken rule is reported at once."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from lit_transformer.config.durations import seconds
-from lit_transformer.config.errors import Problem
 from lit_transformer.config.models import T5Config, TransformerConfig
-from lit_transformer.config.registry import ROW_TASKS, TASK_OBJECTIVES
+from lit_transformer.config.registry import IMAGE_TASKS, ROW_TASKS, TASK_OBJECTIVES
+from lit_transformer.config.rules_base import Broken, Rule
+from lit_transformer.config.rules_images import image_rules
 from lit_transformer.config.schema import ExperimentConfig
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A broken rule; the first of `keys` is the one to mend."""
-
-    keys: tuple[str, ...]
-    got: str
-    allowed: str
-    fix: str = ""
-
-    def problem(self, origins: Mapping[str, str]) -> Problem:
-        """The rule as a problem of its first key."""
-        return Problem(
-            key=self.keys[0],
-            origin=", ".join(dict.fromkeys(origins[key] for key in self.keys)),
-            got=self.got,
-            allowed=self.allowed,
-            fix=self.fix,
-        )
-
-
-Rule = Callable[[ExperimentConfig], Iterator[Broken]]
 
 AT_LEAST: dict[str, float] = {
     "model.num_layers": 1,
@@ -45,7 +22,10 @@ AT_LEAST: dict[str, float] = {
     "model.relative_buckets": 4,
     "model.relative_max_distance": 1,
     "model.token_types": 1,
-    "model.num_classes": 2,
+    "model.in_channels": 1,
+    "model.num_stages": 1,
+    "model.base_channels": 1,
+    "model.convs_per_stage": 1,
     "model.frozen_layers": 0,
     "model.norm_eps": 0,
     "model.context_length": 1,
@@ -61,6 +41,16 @@ AT_LEAST: dict[str, float] = {
     "decoding.val_rows": 0,
     "trainer.average_checkpoints": 0,
     "data.loader_workers": 0,
+    "data.ignore_index": 0,
+    "data.images.height": 1,
+    "data.images.width": 1,
+    "data.images.crop": 1,
+    "data.images.scale": 1,
+    "data.images.brightness": 0,
+    "data.images.contrast": 0,
+    "data.images.saturation": 0,
+    "data.images.max_pixels": 1,
+    "objective.focal_gamma": 0,
     "data.max_bytes": 1,
     "data.tokenizer.vocab_size": 1,
     "data.tokenizer.min_frequency": 1,
@@ -84,12 +74,14 @@ AT_LEAST: dict[str, float] = {
     "trainer.limit_val_batches": 0,
     "trainer.overfit_batches": 0,
     "tracking.log_every": 1,
+    "budget.flops_per_token": 1,
     "seed": 0,
 }
 """Dotted key -> the least value allowed."""
 
-SOURCES = {False: ("builtin", "text", "jsonl", "hub"), True: ("builtin", "text", "tsv", "jsonl", "copa", "hub")}
-"""Values of data.source, for tasks on rows or not."""
+TEXT_SOURCES, ROW_SOURCES = ("builtin", "text", "jsonl", "hub"), ("builtin", "text", "tsv", "jsonl", "copa", "hub")
+IMAGE_SOURCES = ("builtin", "images", "pets", "voc")
+"""Values of data.source, by what the task reads."""
 
 SHARES = ("model.dropout", "objective.label_smoothing", "objective.mask_rate", "optimizer.beta1", "optimizer.beta2",
           "data.val_fraction", "data.test_fraction", "trainer.ema_decay")  # fmt: skip
@@ -251,7 +243,8 @@ def _averages(config: ExperimentConfig) -> Iterator[Broken]:
 
 def _data(config: ExperimentConfig) -> Iterator[Broken]:
     data = config.data
-    allowed = SOURCES[config.task in ROW_TASKS]
+    images = config.task in IMAGE_TASKS
+    allowed = IMAGE_SOURCES if images else ROW_SOURCES if config.task in ROW_TASKS else TEXT_SOURCES
     source = data.source.partition(":")[0]
     if source not in allowed or (source == "hub") != (":" in data.source):
         names = ", ".join("hub:NAME_OR_FOLDER" if name == "hub" else name for name in allowed)
@@ -260,14 +253,14 @@ def _data(config: ExperimentConfig) -> Iterator[Broken]:
         yield Broken(
             ("data.path", "data.source"),
             f"null with source {source}",
-            "a file or glob",
-            "set data.path=FILE, or data.source=builtin",
+            "the folder of the data" if images else "a file or glob",
+            f"set data.path={'FOLDER' if images else 'FILE'}, or data.source=builtin",
         )
     held_out = (0 if data.val_path else data.val_fraction) + (0 if data.test_path else data.test_fraction)
     if held_out >= 1:
         keys = ("data.val_fraction", "data.test_fraction")
         yield Broken(
-            keys, f"{data.val_fraction} + {data.test_fraction}", "a sum below 1, so that text is left to train on"
+            keys, f"{data.val_fraction} + {data.test_fraction}", "a sum below 1, so that something is left to train on"
         )
 
 
@@ -281,4 +274,4 @@ def _fits_task(config: ExperimentConfig) -> Iterator[Broken]:
         yield Broken(("objective.name", "task", "model.kind"), got, ", ".join(objectives))
 
 
-RULES: tuple[Rule, ...] = (_bounds, _heads, _batch, _length, _averages, _data, _fits_task)
+RULES: tuple[Rule, ...] = (_bounds, _heads, _batch, _length, _averages, _data, _fits_task, image_rules)

@@ -17,6 +17,7 @@ TaskName = Literal[
     "text_to_text",
     "classification",
     "multiple_choice",
+    "segmentation",
 ]
 ObjectiveName = Literal[
     "causal_lm",
@@ -27,6 +28,7 @@ ObjectiveName = Literal[
     "translation",
     "label",
     "text",
+    "pixels",
 ]
 
 
@@ -45,13 +47,41 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageConfig:
+    """How images and their masks are read, and changed while training."""
+
+    height: int | None = None
+    """Resize images and masks to this height; null = as they are, or by width."""
+    width: int | None = None
+    """Resize them to this width; null = as they are, or by height."""
+    crop: int | None = None
+    """Cut a square of this side out of each training image, at a random place; null = the whole image."""
+    scale: float = 1.0
+    """Enlarge or shrink each training image by a random factor from 1 / scale to scale."""
+    flip: bool = False
+    """Mirror every other training image, left to right."""
+    brightness: float = 0.0
+    """Change of a training image's brightness at most, as a share; contrast, saturation and hue likewise."""
+    contrast: float = 0.0
+    """Change of its contrast at most."""
+    saturation: float = 0.0
+    """Change of its saturation at most."""
+    hue: float = 0.0
+    """Change of its hue at most, as a share of the whole circle, up to 0.5."""
+    max_pixels: int = 50_000_000
+    """A larger image is refused: decompressed, it might fill the memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where text comes from, how it is split and batched."""
+    """Where data come from, how they are split and batched."""
 
     source: str = "builtin"
-    """`builtin` (the task's own data set), `text`, `jsonl`, `tsv`, `copa` (its XML), or `hub:NAME_OR_FOLDER`."""
+    """`builtin` (the task's own data set), `text`, `jsonl`, `tsv`, `copa` (its XML), or `hub:NAME_OR_FOLDER`; of
+    images `images` (folders or lists), `pets` or `voc` (torchvision's, downloaded to path)."""
     path: str | None = None
-    """File or glob, .gz too; looked up from the current folder, then under LIT_TRANSFORMER_DATA."""
+    """File or glob, .gz too, or a folder of images or a list of them; looked up from the current folder, then under
+    LIT_TRANSFORMER_DATA."""
     val_path: str | None = None
     """File or glob of the validation split; null = val_fraction of path."""
     test_path: str | None = None
@@ -62,6 +92,17 @@ class DataConfig:
     """The same for val_path."""
     test_target_path: str | None = None
     """The same for test_path."""
+    mask_path: str | None = None
+    """Folder or glob of the masks of path's images, by name; null where path is a list, `image mask` in each line."""
+    val_mask_path: str | None = None
+    """The same for val_path."""
+    test_mask_path: str | None = None
+    """The same for test_path."""
+    classes: str | None = None
+    """Names of the classes by commas, or a file with `index name [red green blue]` in each line; null = numbers."""
+    ignore_index: int | None = None
+    """Value of a mask's pixels that count nowhere; null = every pixel counts."""
+    images: ImageConfig = field(default_factory=ImageConfig)
     header: bool = False
     """The first row of a tsv names its columns; else a key is a column's number, from 1."""
     text_key: str = "text"
@@ -131,6 +172,13 @@ class ObjectiveConfig:
     """With the objective text, the prompt of a row, {names} its fields; the answer follows, after a space in a line."""
     label_words: str | None = None
     """What stands for each label, shown and with the objective text predicted, by commas in order; null = its name."""
+    losses: str | None = None
+    """Losses of pixels to be added, by commas, each with a weight before it or not, such as `cross_entropy, 0.5 dice`:
+    cross_entropy, bce, dice, focal; null = cross_entropy, with one logit bce."""
+    class_weights: Literal["none", "inverse", "median_frequency"] = "none"
+    """Weight of a class in cross_entropy and focal, from its share of the training pixels."""
+    focal_gamma: float = 2.0
+    """How much the focal loss turns away from pixels that are right already."""
     cloze: bool = False
     """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same for every objective."""
 
@@ -267,6 +315,14 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """What a network may cost; its width is solved for it before the run is frozen."""
+
+    flops_per_token: int | None = None
+    """FLOPs of a training step for each pixel of an image; sets model.base_channels (segmenter). null = as given."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
     """One training run, whole."""
 
@@ -282,5 +338,6 @@ class ExperimentConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     seed: int = 0
     """Seed of initial weights, sample order and dropout."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.registry import ROW_TASKS, default_objective
+from lit_transformer.config.registry import IMAGE_TASKS, ROW_TASKS, default_objective
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import build_once, cache_root
 from lit_transformer.data.corpora import Corpus, open_corpora, take_bytes
@@ -27,6 +27,10 @@ FORMAT = 1
 
 def prepare_data(config: ExperimentConfig, *, progress: Progress | None = None) -> Prepared:
     """The data of an experiment's task, out of the cache where they are there already; raises UserError."""
+    if config.task in IMAGE_TASKS:
+        from lit_transformer.data.images.prepare import prepare_images
+
+        return prepare_images(config, progress=progress)
     prepare = prepare_rows if config.task in ROW_TASKS else prepare_text
     return prepare(config, progress=progress)
 

@@ -1,4 +1,4 @@
-"""Prepared text: what a run needs to know of it, and where its token ids lie."""
+"""Prepared text: what a run needs to know of it, and where its token ids lie; and what else preparing may leave."""
 
 import json
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.data.cache import META, is_complete
+from lit_transformer.data.images.prepared import PreparedImages
 from lit_transformer.data.prepared_rows import PreparedRows
 
 
@@ -43,7 +44,7 @@ class PreparedText:
         return self.folder / "tokenizer.json"
 
 
-Prepared = PreparedText | PreparedRows
+Prepared = PreparedText | PreparedRows | PreparedImages
 """What preparing leaves, by kind of data."""
 
 
@@ -54,5 +55,7 @@ def load_prepared(folder: Path) -> Prepared:
     meta = json.loads((folder / META).read_text(encoding="utf-8"))
     if "columns" in meta:
         return PreparedRows.load(folder, meta)
+    if "class_pixels" in meta:
+        return PreparedImages.load(folder, meta)
     fields = {name: meta[name] for name in PreparedText.__dataclass_fields__ if name != "folder"}
     return PreparedText(folder=folder, **fields)

@@ -1,9 +1,6 @@
 """A trained network as a folder that transformers loads: config.json, model.safetensors, tokenizer, generation."""
 
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,10 +8,10 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from lit_transformer.config.errors import UserError
 from lit_transformer.config.hugging_face import to_hugging_face, unheld
 from lit_transformer.config.models import TextModelConfig
 from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.interop.folder import new_folder
 from lit_transformer.interop.formats import PARTS, architecture, pairs_of, plain_name
 from lit_transformer.interop.mapping import to_theirs
 from lit_transformer.interop.tokenizer import write_tokenizer
@@ -53,7 +50,7 @@ def export(
         labels = labels or [f"LABEL_{index}" for index in range(len(network.output_weight))]
         entries["id2label"] = {str(index): label for index, label in enumerate(labels)}
         entries["label2id"] = {label: index for index, label in enumerate(labels)}
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
         (temporary / "model.safetensors").chmod(0o644)  # it comes for its owner alone
         length = config.model.context_length
@@ -116,22 +113,3 @@ def _generation(name: str, config: ExperimentConfig, roles: Mapping[str, int]) -
         "num_beams": decoding.beam_size,
         **({"length_penalty": decoding.length_penalty} if decoding.beam_size > 1 else {}),
     }
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its name when the block ends well, and is removed when it does not."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"{folder} is there already\n  got      {'a folder with files' if folder.is_dir() else 'a file'}\n"
-            "  allowed  a new folder, or an empty one\n  fix      give another, or remove it"
-        )
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.replace(folder)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

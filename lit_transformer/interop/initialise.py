@@ -15,6 +15,7 @@ from lit_transformer.config.init_sources import find_source
 from lit_transformer.interop.formats import plain_name
 from lit_transformer.interop.sources import Weights, read_weights
 from lit_transformer.models.base import TextNetwork
+from lit_transformer.models.segmenter import Segmenter
 
 VOCABULARY = (
     "token_embedding.weight", "source_embedding.weight", "head.weight", "lm_head.output.weight", "lm_head.output_bias",
@@ -57,7 +58,7 @@ class Report:
 
 
 @torch.no_grad()
-def initialise(network: TextNetwork, source: str) -> Report:
+def initialise(network: TextNetwork | Segmenter, source: str) -> Report:
     """Copy into `network` what fits of the weights that `source` (a run, or hf:FOLDER) names.
 
     A tensor fits that has its name, whatever heads stand around either network, and its shape. The rows of a longer
@@ -74,6 +75,10 @@ def initialise(network: TextNetwork, source: str) -> Report:
         given = weights.tensors.get(plain)
         if given is None or (plain.startswith(TASK_HEAD) and given.shape != tensor.shape):
             new.append(plain)
+            continue
+        if given.shape == tensor.shape:
+            tensor.copy_(given)
+            taken.append(plain)
             continue
         rows = _rows_to_copy(plain, tensor, given)
         if rows is None:
@@ -99,15 +104,15 @@ def initialise(network: TextNetwork, source: str) -> Report:
 
 
 def _rows_to_copy(name: str, tensor: Tensor, given: Tensor) -> int | None:
-    """How many rows of a tensor come from the given one; None where the two do not fit."""
-    if given.shape == tensor.shape:
-        return len(tensor)
+    """How many rows of a tensor come from the given one of another shape; None where the two do not fit."""
+    if not tensor.ndim or not given.ndim:
+        return None
     longer = name in VOCABULARY and len(given) < len(tensor)
     shorter = name in PLACES and len(given) > len(tensor)
     return min(len(given), len(tensor)) if given.shape[1:] == tensor.shape[1:] and (longer or shorter) else None
 
 
-def _check_settings(network: TextNetwork, weights: Weights, source: str) -> None:
+def _check_settings(network: TextNetwork | Segmenter, weights: Weights, source: str) -> None:
     kind, theirs = network.config.kind, weights.settings
     if theirs["model.kind"] != kind:
         raise UserError(f"model.kind\n  got      {kind}\n  allowed  {theirs['model.kind']}, as {source} is")

@@ -9,6 +9,7 @@ from lit_transformer.config.models import (
     GLMConfig,
     GPTConfig,
     ModelConfig,
+    SegmenterConfig,
     T5Config,
 )
 from lit_transformer.models.base import TextNetwork
@@ -16,19 +17,23 @@ from lit_transformer.models.bert import Bert
 from lit_transformer.models.encoder_decoder import EncoderDecoder
 from lit_transformer.models.glm import GLM
 from lit_transformer.models.gpt import GPT
+from lit_transformer.models.segmenter import Segmenter
 from lit_transformer.models.t5 import T5
 
-MODELS: dict[type[ModelConfig], Callable[..., TextNetwork]] = {
+Network = TextNetwork | Segmenter
+
+MODELS: dict[type[ModelConfig], Callable[..., Network]] = {
     GPTConfig: GPT,
     BertConfig: Bert,
     GLMConfig: GLM,
     EncoderDecoderConfig: EncoderDecoder,
     T5Config: T5,
+    SegmenterConfig: Segmenter,
 }
 """Class of a network's settings -> the network."""
 
 
-def build_model(config: ModelConfig) -> TextNetwork:
+def build_model(config: ModelConfig) -> Network:
     """The network that the settings describe, with fresh weights from torch's global generator."""
     if type(config) not in MODELS:
         kinds = ", ".join(sorted(known.kind for known in MODELS))

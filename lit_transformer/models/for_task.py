@@ -2,8 +2,7 @@
 
 from lit_transformer.config.models import BertConfig, ModelConfig, TextModelConfig
 from lit_transformer.config.schema import ExperimentConfig, ObjectiveConfig
-from lit_transformer.models import build_model
-from lit_transformer.models.base import TextNetwork
+from lit_transformer.models import Network, build_model
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.heads import Chooser, Classifier, body_of
 
@@ -11,12 +10,12 @@ FEWEST_CLASSES = 2
 """Of a head whose data were not prepared yet: enough to count its FLOPs."""
 
 
-def build_network(config: ExperimentConfig) -> TextNetwork:
+def build_network(config: ExperimentConfig) -> Network:
     """The network that an experiment trains, with fresh weights from torch's global generator; raises UserError."""
     return network_for(config.model, config.task, config.objective)
 
 
-def network_for(model: ModelConfig, task: str, objective: ObjectiveConfig) -> TextNetwork:
+def network_for(model: ModelConfig, task: str, objective: ObjectiveConfig) -> Network:
     """The same, from the parts of the settings that shape it."""
     if objective.name == "label":
         body = body_of(model)

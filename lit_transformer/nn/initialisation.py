@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lit_transformer.nn.attention import MultiHeadAttention
+from lit_transformer.nn.convolution import Upsample
 from lit_transformer.nn.feed_forward import FeedForward
 from lit_transformer.nn.relative_positions import RelativePositionBias
 
@@ -62,9 +63,30 @@ def initialise_mesh(network: nn.Module, *, d_model: int) -> None:
             nn.init.normal_(module.embedding.weight, std=d_model**-0.5)
 
 
+def initialise_convolutions(network: nn.Module) -> None:
+    """Draw every convolution's weight by He et al. (2015, equation 10): normal with sqrt(2 / inputs of an output).
+
+    So the size of activations is kept going forward (fan in), with no norm as well. In a transposed convolution with
+    stride 2 and 2 x 2 weights an output has one input a channel. What is shuffled into the same 2 x 2 pixels starts
+    with the same weights, without checkerboards (Aitken et al. 2017).
+    """
+    _reset(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=math.sqrt(2 / module.weight[0].numel()))
+        elif isinstance(module, nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, std=math.sqrt(2 / module.in_channels))
+    for module in network.modules():
+        if isinstance(module, Upsample) and module.kind == "pixel_shuffle":
+            weight = module.layer.weight  # (4 out_channels, in_channels, 1, 1)
+            assert isinstance(weight, nn.Parameter)
+            with torch.no_grad():
+                weight.copy_(weight[::4].repeat_interleave(4, dim=0))
+
+
 def _reset(network: nn.Module) -> None:
     for module in network.modules():
-        if isinstance(module, nn.Linear) and module.bias is not None:
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
             nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        elif isinstance(module, nn.LayerNorm | nn.RMSNorm | nn.BatchNorm2d | nn.GroupNorm):
             module.reset_parameters()

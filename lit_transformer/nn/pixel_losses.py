@@ -83,7 +83,7 @@ def _dice(p: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
     predicted = p.where(counted[:, None], 0.0).sum(dim=(2, 3))  # (images, classes)
     hits, actual = p.where(truth, 0.0).sum(dim=(2, 3)), truth.sum(dim=(2, 3))  # (images, classes) each
     # Where a class is there, the denominator is 1 at least; elsewhere it does not matter.
-    missed = (1 - 2 * hits / (predicted + actual).clamp(min=1))  # (images, classes)
+    missed = (1 - 2 * hits / (predicted + actual).clamp(min=1)).where(actual > 0, 0.0)  # (images, classes)
     return missed.sum(dim=1) / (actual > 0).sum(dim=1).clamp(min=1)
 
 

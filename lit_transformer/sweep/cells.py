@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from lit_transformer.config.errors import ConfigError, Problem, UserError
 from lit_transformer.config.layers import Layer, file_layer, find_experiment, shell_layer
 from lit_transformer.config.load import check_key, load_layers
-from lit_transformer.config.registry import TASK_METRICS, metric_names
+from lit_transformer.config.registry import TASK_METRICS, is_metric, metric_names
 from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.config.suggest import did_you_mean
@@ -145,7 +145,7 @@ def _metric(
     problems = []
     for task in [str(task) for task in tasks if task in TASK_METRICS]:
         names = metric_names(task, cloze=cloze)
-        if sweep.metric.name not in names:
+        if not is_metric(sweep.metric.name, task, cloze=cloze):
             guess = did_you_mean(sweep.metric.name, names)
             got = f"{sweep.metric.name}, which the task {task} never logs"
             allowed = ", ".join(names)

@@ -67,8 +67,8 @@ def sweep_dry_run(
         {
             "cell": cell.name,
             "config": cell.config,
-            "tokens": cell.prepared.get("tokens", {}),
-            "rows": cell.prepared.get("rows"),
+            "tokens": cell.prepared.get("tokens") or cell.prepared.get("pixels", {}),
+            "rows": cell.prepared.get("rows") or cell.prepared.get("images"),
         }
         for cell in plan.valid()
     ]
@@ -95,7 +95,7 @@ def print_dry_run(dry: DryRun) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table(box=None, pad_edge=False)
     table.add_column("cell", overflow="fold")
-    for title in ("parameters", "FLOPs/token", "memory", "time"):
+    for title in ("parameters", f"FLOPs/{_unit(dry)}", "memory", "time"):
         table.add_column(title, justify="right")
     for cell in dry.plan.valid():
         size = dry.sizes[cell.name]
@@ -111,6 +111,10 @@ def print_dry_run(dry: DryRun) -> None:
         if cell.problem is not None:
             console.print(f"impossible  {cell.name}: {cell.problem}", markup=False)
     console.print(_footer(dry), markup=False)
+
+
+def _unit(dry: DryRun) -> str:
+    return "pixel" if any("pixels" in cell.prepared for cell in dry.plan.cells) else "token"
 
 
 def _footer(dry: DryRun) -> str:

@@ -64,7 +64,10 @@ def main(request: str, answer: str) -> int:
 def size(
     config: Mapping[str, Any], tokens: Mapping[str, int], rate: float, *, rows: Mapping[str, int] | None = None
 ) -> dict[str, object]:
-    """One cell's numbers; `tokens` and, where data are rows, `rows` count those of each split, `rate` is FLOP/s."""
+    """One cell's numbers; `rate` is FLOP/s.
+
+    tokens (or pixels) and, where data are rows or images, `rows` count those of each split.
+    """
     model = MODEL_CONFIGS[config["model"]["kind"]](**config["model"])
     cost = training_cost(model, config["task"], ObjectiveConfig(**config["objective"]))
     length = tokens.get("train", 0) // max(rows["train"], 1) if rows else int(config["model"]["context_length"])
@@ -118,7 +121,7 @@ def _memory(cost: TrainingCost, config: Mapping[str, Any], run: Run) -> int:
     state = STATE_BYTES[config["optimizer"]["name"]] * cost.parameters
     share = 1.0 if trainer["precision"] == "32" else 0.6
     logits = (
-        4 * run.tokens_per_step // (run.devices * int(trainer["accumulate"])) * (config["model"]["vocab_size"] or 0)
+        4 * run.tokens_per_step // (run.devices * int(trainer["accumulate"])) * (config["model"].get("vocab_size") or 0)
     )
     rank = LIBRARY_BYTES.get(trainer["accelerator"], 0) + state + int(share * cost.activation_bytes * run.rows) + logits
     return rank * int(trainer["devices"])

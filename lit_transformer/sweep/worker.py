@@ -110,7 +110,9 @@ class Worker:
             return forget_end(run)
         if not clear(run):
             return False
-        shutil.copyfile(Path(str(planned.prepared["folder"])) / "tokenizer.json", run.tokenizer_file)
+        tokenizer = Path(str(planned.prepared["folder"])) / run.tokenizer_file.name
+        if tokenizer.exists():  # images have none
+            shutil.copyfile(tokenizer, run.tokenizer_file)
         run.freeze(dict(planned.config), dict(planned.origins), dict(planned.prepared))
         return True
 

@@ -1,8 +1,8 @@
 """What all tasks share: one scaled loss, metrics from sums, the optimizer, the gradient's norm."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.config.show import to_plain
+from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.for_task import build_network
 from lit_transformer.models.frozen import freeze
 from lit_transformer.nn.recompute import recompute_blocks
@@ -30,7 +31,9 @@ class Task(LightningModule):
     """
 
     monitor = "val/loss"
-    """The metric that chooses the best checkpoint and stops early; lower is better."""
+    """The metric that chooses the best checkpoint and stops early."""
+    monitor_mode: Literal["min", "max"] = "min"
+    """Whether less or more of it is better."""
 
     def __init__(self, config: ExperimentConfig, *, facts: Facts | None = None, total_steps: int = 1) -> None:
         super().__init__()
@@ -38,6 +41,7 @@ class Task(LightningModule):
         self.total_steps = total_steps
         self.network = build_network(config)
         if isinstance(config.model, TextModelConfig) and config.model.frozen_layers:
+            assert isinstance(self.network, TextNetwork)
             freeze(self.network, config.model.frozen_layers)
         if config.trainer.activation_checkpointing:
             recompute_blocks(self.network)
@@ -101,6 +105,11 @@ class Task(LightningModule):
         """Add a batch of a split to what is measured; those of the cloze probe under names of their own."""
         sums = self.evaluation_sums(inputs_of(batch), split)
         self.evaluation.add({f"cloze_{name}": value for name, value in sums.items()} if probe else sums)
+
+    def improves(self, best: Mapping[str, float]) -> bool:
+        """Whether the newest validation is better than these metrics."""
+        value, known = self.measured[self.monitor], best[self.monitor]
+        return value < known if self.monitor_mode == "min" else value > known
 
     def on_validation_epoch_end(self) -> None:
         self._measure("val")

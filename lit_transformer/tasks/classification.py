@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from lit_transformer.models.base import TextNetwork
 from lit_transformer.nn.losses import cross_entropy
 from lit_transformer.tasks.base import Batch, Task
 from lit_transformer.tasks.label_metrics import label_metrics, label_sums
@@ -10,6 +11,8 @@ from lit_transformer.tasks.likelihood import choice_scores, right_answer_sums
 
 class Classification(Task):
     """A BERT or GPT with a classifier's head (Devlin et al. 2019; Radford et al. 2018), or any GPT or T5 as text."""
+
+    network: TextNetwork
 
     @property
     def by_text(self) -> bool:

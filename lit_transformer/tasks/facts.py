@@ -26,3 +26,9 @@ class Facts:
     """Split -> UTF-8 bytes of its text for each of its tokens, which turns nats per token into bits per byte."""
     texts: Texts | None = None
     """For tasks that write text; None decodes nothing."""
+    classes: Sequence[str] = ()
+    """Names of the classes of pixels; none: numbers."""
+    class_weights: Sequence[float] = ()
+    """Weight of each in the loss of pixels; none: all count alike."""
+    colors: Sequence[tuple[int, int, int]] = ()
+    """Red, green and blue of each class, from 0 to 255."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from lit_transformer.models.base import TextNetwork
 from lit_transformer.nn.losses import IGNORED, cross_entropy
 from lit_transformer.tasks.base import Batch, Task
 
@@ -14,6 +15,8 @@ EVERY_TOKEN = ("causal_lm",)
 
 class LanguageModel(Task):
     """A GPT, BERT, GLM or T5 trained on blocks of text; called as its network, it gives logits at every position."""
+
+    network: TextNetwork
 
     def training_sums(self, batch: Batch) -> dict[str, Tensor]:
         loss, count = self.network.loss(**batch, label_smoothing=self.config.objective.label_smoothing)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from lit_transformer.models.base import TextNetwork
 from lit_transformer.nn.losses import cross_entropy
 from lit_transformer.tasks.base import Batch, Task
 from lit_transformer.tasks.likelihood import choice_scores, right_answer_sums
@@ -9,6 +10,8 @@ from lit_transformer.tasks.likelihood import choice_scores, right_answer_sums
 
 class MultipleChoice(Task):
     """A GPT or BERT with one score a choice (Radford et al. 2018, section 3.3), or any GPT as text."""
+
+    network: TextNetwork
 
     @property
     def by_text(self) -> bool:

@@ -11,7 +11,7 @@ class Sums:
         self._totals: dict[str, Tensor] = {}
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Add a batch's scalar sums."""
+        """Add a batch's sums, scalars or vectors."""
         for name, value in values.items():
             # float64: a float32 sum of losses loses digits after some million tokens (mps has no float64)
             wide = value.detach().to(torch.float32 if value.device.type == "mps" else torch.float64)
@@ -40,12 +40,19 @@ class Sums:
         self._totals = {name: total.to(device) for name, total in state.items()}
 
     def take(self) -> dict[str, float]:
-        """The sums over all ranks, and start again; every rank must call this at the same point."""
-        names, self_totals = list(self._totals), self._totals
-        self._totals = {}
-        if not names:
+        """The sums over all ranks, and start again; every rank must call this at the same point.
+
+        A vector `name` is given as name/0, name/1 and so on.
+        """
+        totals, self._totals = self._totals, {}
+        if not totals:
             return {}
-        stacked = torch.stack([self_totals[name] for name in names])  # (names,)
+        names = [part for name, total in totals.items() for part in _parts(name, total)]
+        stacked = torch.cat([total.reshape(-1) for total in totals.values()])  # (names,)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(stacked)
         return dict(zip(names, stacked.tolist(), strict=True))
+
+
+def _parts(name: str, total: Tensor) -> list[str]:
+    return [name] if total.ndim == 0 else [f"{name}/{index}" for index in range(len(total))]

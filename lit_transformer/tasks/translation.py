@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lit_transformer.decoding.sources import decode_sources
+from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.seq2seq import Seq2Seq
 from lit_transformer.nn.losses import IGNORED, cross_entropy
 from lit_transformer.tasks.base import Batch, Task
@@ -17,6 +18,8 @@ class Translation(Task):
     BLEU, chrF and exact match are those of texts decoded as `config.decoding` says: of all rows in testing and with
     overfit_batches, else of the first `val_rows` in validation. Without `facts.texts` nothing is decoded.
     """
+
+    network: TextNetwork
 
     reported: tuple[str, ...] = ("bleu", "chrf", "exact_match")
     """Which metrics of decoded texts the task tells."""

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.registry import IMAGE_TASKS
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.cache import cache_root
 from lit_transformer.data.prepared import Prepared
@@ -18,6 +19,7 @@ from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.attention_probe import AttentionProbe
 from lit_transformer.training.averaging import Averaging
 from lit_transformer.training.checkpoints import Checkpoints
+from lit_transformer.training.mask_panels import MaskPanels
 from lit_transformer.training.measure import peak_flops
 from lit_transformer.training.non_finite import Guard
 from lit_transformer.training.progress import ProgressReport
@@ -83,10 +85,13 @@ def assemble(
     )  # fmt: skip
     callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
     if rank == 0:
-        callbacks.append(ProgressReport(log, parts.total_steps))
+        unit = "pixels" if config.task in IMAGE_TASKS else "tokens"
+        callbacks.append(ProgressReport(log, parts.total_steps, monitor=parts.task.monitor, unit=unit))
         if config.tracking.attention:
             callbacks.append(AttentionProbe(run))
-    trainer = build_trainer(config, run, folder, callbacks, total_steps=parts.total_steps)
+        if config.task in IMAGE_TASKS:
+            callbacks.append(MaskPanels(run))
+    trainer = build_trainer(config, run, folder, callbacks, task=type(parts.task), total_steps=parts.total_steps)
     return Assembled(parts, trainer, end, log, checkpoints, guard, found)
 
 

@@ -81,8 +81,7 @@ class Checkpoints:
 
     def save_if_best(self, trainer: Trainer, task: Task) -> None:
         """Save the weights alone where the newest validation is the best so far."""
-        value = task.measured[task.monitor]
-        if not self.best or value < self.best[task.monitor]:
+        if not self.best or task.improves(self.best):
             self.best, self.best_step = dict(task.measured), trainer.global_step
             self._save(trainer, self._run.best_checkpoint, weights_only=True)
 

@@ -172,7 +172,9 @@ def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, objec
     from lit_transformer.training.prepare_progress import shown_progress
 
     frozen = read_json(run.prepared_file)
-    own_vocabulary = with_values(config, {"model.vocab_size": None})
+    own_vocabulary = config
+    if isinstance(config.model, TextModelConfig):
+        own_vocabulary = with_values(config, {"model.vocab_size": None})
     try:
         with shown_progress() as progress:
             now = prepare(own_vocabulary, progress=progress).data
@@ -201,7 +203,9 @@ def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolde
     origins = {**loaded.origins, **dict.fromkeys(prepared.derived, "prepare"), **here}
     run = RunFolder(folder)
     run.path.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(str(prepared.data["folder"])) / "tokenizer.json", run.tokenizer_file)
+    tokenizer = Path(str(prepared.data["folder"])) / run.tokenizer_file.name
+    if tokenizer.exists():  # images have none
+        shutil.copyfile(tokenizer, run.tokenizer_file)
     run.freeze(to_plain(config), origins, prepared.data)
     return run, config
 

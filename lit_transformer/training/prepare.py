@@ -3,6 +3,7 @@
 `python -m lit_transformer.training.prepare REQUEST.json ANSWER.json` prepares the cells of a sweep. Imports no torch.
 """
 
+import dataclasses
 import json
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain, with_values
+from lit_transformer.config.models import SegmenterConfig
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
+from lit_transformer.data.images.prepared import PreparedImages
 from lit_transformer.data.prepare import Progress, prepare_data
 from lit_transformer.data.prepared import Prepared as PreparedData
 from lit_transformer.data.prepared_rows import PreparedRows
@@ -30,7 +33,10 @@ class Prepared:
 
 def prepare(config: ExperimentConfig, *, progress: Progress | None = None) -> Prepared:
     """Prepare an experiment's data and fill in what follows from them; raises UserError."""
-    found = prepare_data(config, progress=progress)
+    return _with_data(config, prepare_data(config, progress=progress))
+
+
+def _with_data(config: ExperimentConfig, found: PreparedData) -> Prepared:
     derived = _derived(config, found)
     data: dict[str, object] = {**vars(found), "folder": str(found.folder)}
     return Prepared(with_values(config, derived), derived, data)
@@ -38,6 +44,8 @@ def prepare(config: ExperimentConfig, *, progress: Progress | None = None) -> Pr
 
 def _derived(config: ExperimentConfig, data: PreparedData) -> dict[str, object]:
     model = config.model
+    if isinstance(data, PreparedImages):
+        return _segmenter(config, data)
     assert isinstance(model, TextModelConfig)
     derived: dict[str, object] = {}
     if model.vocab_size is None:
@@ -51,6 +59,21 @@ def _derived(config: ExperimentConfig, data: PreparedData) -> dict[str, object]:
         )
     if config.task == "classification" and isinstance(data, PreparedRows):
         derived |= _classes(model.num_classes, data.labels)
+    return derived
+
+
+def _segmenter(config: ExperimentConfig, data: PreparedImages) -> dict[str, object]:
+    """The number of classes, which preparing has checked where it is given, and the width of a budget."""
+    model = config.model
+    assert isinstance(model, SegmenterConfig)
+    derived: dict[str, object] = {} if model.num_classes else {"model.num_classes": len(data.classes)}
+    budget = config.budget.flops_per_token
+    if budget is not None:
+        from lit_transformer.models.width import base_channels_for  # torch
+
+        num_classes = model.num_classes or len(data.classes)
+        solved = base_channels_for(dataclasses.replace(model, num_classes=num_classes), budget)
+        derived["model.base_channels"] = solved.base_channels
     return derived
 
 
@@ -72,27 +95,37 @@ def main(request: str, answer: str) -> int:
     "prepared": {...}, "problem": null or text}}}.
     """
     cells = json.loads(Path(request).read_text(encoding="utf-8"))["cells"]
-    known: dict[str, dict[str, object]] = {}
+    known: dict[str, PreparedData | UserError] = {}
     answers = {}
     for cell in cells:
         config = from_plain(cell["config"])
         model = config.model
-        shape = (model.context_length, model.vocab_size) if isinstance(model, TextModelConfig) else None
+        names = ("context_length", "vocab_size", "in_channels", "num_classes", "num_stages")
+        shape = [getattr(model, name, None) for name in names]  # what the data are checked against
         same = {name: cell["config"][name] for name in ("task", "data", "objective")}
         key = json.dumps([same, model.kind, model.init_from, shape])
         if key not in known:
-            known[key] = _answer(config)
-        answers[cell["cell"]] = known[key]
+            known[key] = _found(config)
+        answers[cell["cell"]] = _answer(config, known[key])
     write_json(Path(answer), {"cells": answers})
     return 0
 
 
-def _answer(config: ExperimentConfig) -> dict[str, object]:
+def _found(config: ExperimentConfig) -> PreparedData | UserError:
     from lit_transformer.training.prepare_progress import shown_progress
 
     try:
         with shown_progress() as progress:
-            done = prepare(config, progress=progress)
+            return prepare_data(config, progress=progress)
+    except UserError as error:
+        return error
+
+
+def _answer(config: ExperimentConfig, found: PreparedData | UserError) -> dict[str, object]:
+    try:
+        if isinstance(found, UserError):
+            raise found
+        done = _with_data(config, found)
     except UserError as error:
         return {"derived": {}, "prepared": {}, "problem": str(error)}
     return {"derived": done.derived, "prepared": done.data, "problem": None}

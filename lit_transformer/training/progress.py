@@ -16,10 +16,11 @@ REFRESH_SECONDS = 0.25
 
 
 class ProgressReport(Callback):
-    """Steps, newest metrics and ETA on standard error."""
+    """Steps, newest metrics, tokens (of images pixels) a second and ETA on standard error."""
 
-    def __init__(self, log: RunLog, total_steps: int) -> None:
-        self._log = log
+    def __init__(self, log: RunLog, total_steps: int, *, monitor: str, unit: str) -> None:
+        self._log, self._unit = log, unit
+        self._names = dict.fromkeys(("train/loss", "val/loss", monitor))
         self._total = total_steps
         self._bar: Progress | None = None
         self._shown = 0.0
@@ -69,6 +70,6 @@ class ProgressReport(Callback):
         print(f"step {step}/{self._total}  {self._metrics()}  ETA {left:.0f} s", file=sys.stderr, flush=True)
 
     def _metrics(self) -> str:
-        shown = {name: self._log.last[name] for name in ("train/loss", "val/loss") if name in self._log.last}
-        rate = f"  {self._log.tokens_per_second:,.0f} tokens/s" if self._log.tokens_per_second else ""
+        shown = {name: self._log.last[name] for name in self._names if name in self._log.last}
+        rate = f"  {self._log.tokens_per_second:,.0f} {self._unit}/s" if self._log.tokens_per_second else ""
         return "  ".join(f"{name} {value:.4f}" for name, value in shown.items()) + rate

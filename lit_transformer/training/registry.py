@@ -6,6 +6,9 @@ from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.data.images.module import ImageDataModule
+from lit_transformer.data.images.prepared import PreparedImages
+from lit_transformer.data.images.weights import class_weights
 from lit_transformer.data.planned import PlannedDataModule
 from lit_transformer.data.prepare import prepare_data
 from lit_transformer.data.prepared import Prepared, PreparedText, load_prepared
@@ -19,6 +22,7 @@ from lit_transformer.tasks.classification import Classification
 from lit_transformer.tasks.facts import Facts, Texts
 from lit_transformer.tasks.language_model import LanguageModel
 from lit_transformer.tasks.multiple_choice import MultipleChoice
+from lit_transformer.tasks.segmentation import Segmentation
 from lit_transformer.tasks.text_to_text import TextToText
 from lit_transformer.tasks.translation import Translation
 
@@ -50,6 +54,7 @@ TASKS: dict[str, type[Task]] = {
     "text_to_text": TextToText,
     "classification": Classification,
     "multiple_choice": MultipleChoice,
+    "segmentation": Segmentation,
 }
 """`task` -> its LightningModule."""
 
@@ -59,6 +64,8 @@ def build_parts(config: ExperimentConfig, prepared: Prepared, *, rank: int = 0, 
     data: PlannedDataModule
     if isinstance(prepared, PreparedText):
         data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
+    elif isinstance(prepared, PreparedImages):
+        data = ImageDataModule(config, prepared, rank=rank, world_size=world_size)
     else:
         data = RowDataModule(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
@@ -72,6 +79,10 @@ def facts_of(prepared: Prepared, config: ExperimentConfig) -> Facts:
     if isinstance(prepared, PreparedText):
         sizes = {split: prepared.bytes[split] / count for split, count in prepared.tokens.items() if count}
         return Facts(bytes_per_token=sizes | ({"val": sizes[validated]} if validated in sizes else {}))
+    if isinstance(prepared, PreparedImages):
+        how = config.objective.class_weights
+        weights = () if how == "none" else class_weights(prepared, how)
+        return Facts(classes=prepared.classes, colors=prepared.colors, class_weights=weights)
     return Facts(texts=_texts(prepared, validated) if "target" in prepared.columns else None)
 
 

@@ -150,7 +150,7 @@ class StepEnd(Callback):
             trainer.training = True
             trainer._logger_connector._first_loop_iter = first
             self._log.validation(task.measured)
-            check_finite(task.measured[task.monitor], task.monitor, self._step)
+            check_finite(task.measured["val/loss"], "val/loss", self._step)
             self._checkpoints.save_if_best(trainer, task)
         self._log.pause(time.perf_counter() - start)
 

@@ -14,6 +14,7 @@ from lit_transformer.config.durations import seconds
 from lit_transformer.config.schema import ExperimentConfig, TrainerConfig
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.tasks.base import Task
 from lit_transformer.training.checkpoints import VerifiedCheckpointIO
 
 NEVER = 2**62
@@ -33,6 +34,7 @@ def build_trainer(
     folder: CheckpointFolder,
     callbacks: Sequence[Callback],
     *,
+    task: type[Task],
     total_steps: int,
 ) -> Trainer:
     """A Trainer that logs, validates, saves and stops nothing by itself: StepEnd does, once for all tasks."""
@@ -51,7 +53,7 @@ def build_trainer(
         val_check_interval=NEVER,
         check_val_every_n_epoch=None,
         limit_val_batches=1 if settings.fast_dev_run else settings.limit_val_batches,
-        callbacks=[*_early_stopping(settings), *callbacks],
+        callbacks=[*_early_stopping(settings, task), *callbacks],
         plugins=plugins,
         profiler=SimpleProfiler(dirpath=run.path, filename="profile") if settings.profile else None,
         default_root_dir=run.path,
@@ -88,13 +90,14 @@ def _strategy(trainer: TrainerConfig) -> Strategy | str:
     )
 
 
-def _early_stopping(trainer: TrainerConfig) -> list[Callback]:
+def _early_stopping(trainer: TrainerConfig, task: type[Task]) -> list[Callback]:
     stopping = trainer.early_stopping
     if stopping.patience is None:
         return []
     return [
         EarlyStopping(
-            monitor="val/loss",
+            monitor=task.monitor,
+            mode=task.monitor_mode,
             patience=stopping.patience,
             min_delta=stopping.min_delta,
             check_finite=False,

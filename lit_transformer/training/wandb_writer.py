@@ -6,14 +6,16 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import wandb
+from numpy.typing import NDArray
 
-from lit_transformer.records.atomic import write_text
+from lit_transformer.records.atomic import read_json, write_text
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import sweep_of
 
@@ -88,7 +90,21 @@ class Followed:
                 self._offset += len(line)
                 row = json.loads(line)
                 step = row.pop("step")
-                self._run.log({name: math.nan if value is None else value for name, value in row.items()}, step=step)
+                values = {name: math.nan if value is None else value for name, value in row.items()}
+                self._run.log({**values, **self._masks(step)}, step=step)
+
+    def _masks(self, step: int) -> dict[str, object]:
+        """The images of a validation at this step, each with its true and its predicted mask to choose from."""
+        file = self._folder.path / "samples" / f"masks-{step}.npz"
+        if not file.exists():
+            return {}
+        prepared = read_json(self._folder.prepared_file)
+        classes = prepared["classes"]
+        assert isinstance(classes, list)
+        labels = {index: str(name) for index, name in enumerate(classes)}
+        with np.load(file) as arrays:
+            rows = zip(arrays["images"], arrays["truths"], arrays["predictions"], strict=True)
+            return {"val/masks": [_image(labels, *row) for row in rows]}
 
     def finish(self) -> None:
         """Take the last rows and the result, and end the W&B run."""
@@ -103,6 +119,17 @@ class Followed:
         if isinstance(metrics, dict):
             self._run.summary.update({f"best/{name}": value for name, value in metrics.items()})
         self._run.finish(exit_code=0 if result.get("status") == "complete" else 1)
+
+
+def _image(
+    labels: Mapping[int, str], image: NDArray[np.uint8], truth: NDArray[np.int16], predicted: NDArray[np.int16]
+) -> wandb.Image:
+    """An image (height, width, channels) with two masks (height, width); what is ignored is W&B's 255."""
+    masks = {
+        name: {"mask_data": np.where(mask < 0, 255, mask).astype(np.uint8), "class_labels": {**labels, 255: "ignored"}}
+        for name, mask in (("truth", truth), ("prediction", predicted))
+    }
+    return wandb.Image(image, masks=masks)
 
 
 def wandb_mode(setting: str) -> str:

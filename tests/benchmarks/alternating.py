@@ -9,6 +9,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ THREADS = 2
 
 Row = dict[str, float]
 Step = Callable[[], float]
+Result = TypeVar("Result")
 
 
 def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Step:
@@ -66,7 +68,7 @@ def alternate(both: Mapping[str, Callable[[], object]], *, units: int, pairs: in
     }
 
 
-def with_threads(measure: Callable[[], dict[str, Row]]) -> dict[str, Row]:
+def with_threads(measure: Callable[[], Result]) -> Result:
     """What `measure` gives on THREADS threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)

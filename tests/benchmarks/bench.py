@@ -10,6 +10,7 @@ import demo
 import glm_gpt
 import gpt_huggingface
 import loop_overhead
+import segmenter_smp
 import seq2seq_huggingface
 import startup
 from figures import Figure, report
@@ -30,6 +31,21 @@ def against(
     return figures
 
 
+def segmenter() -> list[Figure]:
+    """The segmenter beside segmentation_models_pytorch, with the FLOPs of both, and what metrics cost."""
+    cost = Figure("metrics of masks, of a training step", segmenter_smp.metrics_cost(), "%", 2.0)
+    rows = segmenter_smp.measure().items()
+    return [
+        *(
+            Figure(f"segmenter over segmentation_models_pytorch's Unet, {case}", row["ratio"], "x", row["required"],
+                   at_most=False, note=f"{row['ours']:.3g} and {row['theirs']:.3g} images/s; {row['flops_ours']:,} and "
+                   f"{row['flops_theirs']:,} FLOPs a pixel; {row['base_channels']} channels")
+            for case, row in rows
+        ),
+        cost,
+    ]  # fmt: skip
+
+
 PARTS = {
     "startup": startup.measure,
     "demo": demo.measure,
@@ -40,6 +56,7 @@ PARTS = {
     "seq2seq": against(seq2seq_huggingface.measure, "encoder-decoder over transformers' own"),
     "glm": against(glm_gpt.measure, "GLM over our GPT"),
     "beam": against(beam_huggingface.measure, "beam search over transformers' generate", "sentences/s"),
+    "segmenter": segmenter,
 }
 """In the order of what disturbs least."""
 

@@ -126,7 +126,30 @@ def sst2() -> list[Figure]:
     ]  # fmt: skip
 
 
-PARTS = {"shakespeare": shakespeare, "numbers": numbers, "baseline": baseline, "multi30k": multi30k, "sst2": sst2}
+def _segmenter(experiment: str, metric: str, least: float, minutes: float) -> list[Figure]:
+    run, seconds = fit(experiment)
+    found = tested(run)
+    return [
+        Figure(f"{experiment}: {metric}", found[metric], "", least, at_most=False),
+        Figure(f"{experiment}: fit, all in all", seconds / 60, "min", minutes),
+    ]
+
+
+def shapes() -> list[Figure]:
+    """Built-in shapes: four classes, and one by the plain network."""
+    return [
+        *_segmenter("segmenter_tiny", "test/mean_iou", 0.90, 2),
+        *_segmenter("segmenter_plain_tiny", "test/iou/shape", 0.95, 2),
+    ]
+
+
+def camvid() -> list[Figure]:
+    """CamVid at half size: macro mean IoU of 11 classes on the test split, void ignored."""
+    return _segmenter("segment_camvid", "test/mean_iou", 0.40, 30)
+
+
+PARTS = {"shakespeare": shakespeare, "numbers": numbers, "baseline": baseline, "multi30k": multi30k, "sst2": sst2,
+         "shapes": shapes, "camvid": camvid}  # fmt: skip
 
 
 def main() -> int:

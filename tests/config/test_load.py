@@ -45,8 +45,8 @@ def test_every_setting_has_type_default_and_help():
     assert [row.key for row in table] == list(fields_of("gpt"))
     assert all(len(row.help) > 10 and row.type and row.origin == "default" for row in table)
     assert len({row.key for row in table}) == len(table) > 50
-    assert sections() == {"model", "data", "data.tokenizer", "objective", "decoding", "optimizer", "schedule",
-                          "trainer", "trainer.early_stopping", "tracking"}  # fmt: skip
+    assert sections() == {"model", "data", "data.images", "data.tokenizer", "objective", "decoding", "optimizer",
+                          "schedule", "trainer", "trainer.early_stopping", "tracking", "budget"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

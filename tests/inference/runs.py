@@ -26,10 +26,9 @@ from lit_transformer.training.prepare import prepare
 from lit_transformer.training.registry import build_parts, open_prepared
 
 WORDS = {"red": "rot", "blue": "blau", "cat": "katze", "dog": "hund", "and": "und", "small": "klein", "house": "haus"}
-SHAPE = [
-    "model.num_layers=1", "model.num_heads=2", "model.d_model=16", "data.batch_size=16", "trainer.threads=1",
-    "trainer.accelerator=cpu", "tracking.wandb=off", "schedule.warmup_steps=1", "model.dropout=0",
-]  # fmt: skip
+HERE = ["data.batch_size=16", "trainer.threads=1", "trainer.accelerator=cpu", "tracking.wandb=off",
+        "schedule.warmup_steps=1", "model.dropout=0"]  # fmt: skip
+SHAPE = ["model.num_layers=1", "model.num_heads=2", "model.d_model=16", *HERE]
 WHOLE_WORDS = ["data.tokenizer.kind=words", "data.tokenizer.vocab_size=null", "data.tokenizer.min_frequency=1"]
 TABLE = ["data.source=tsv", "data.source_key='1'", "data.target_key='2'", "data.text_key='1'"]
 
@@ -70,9 +69,9 @@ def table(path: Path, rows: list[tuple[object, ...]]) -> Path:
     return path
 
 
-def make_run(folder: Path, settings: list[str], *, steps: int = 60) -> Path:
+def make_run(folder: Path, settings: list[str], *, steps: int = 60, shape: list[str] = SHAPE) -> Path:
     """A run's folder whose best checkpoint is a network trained for a few steps."""
-    loaded = load_layers([shell_layer([*SHAPE, *settings])])
+    loaded = load_layers([shell_layer([*shape, *settings])])
     run, config = freeze(loaded, prepare(loaded.config), folder)
     torch.manual_seed(0)
     torch.set_num_threads(1)  # layers this small do not gain by more

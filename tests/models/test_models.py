@@ -108,7 +108,7 @@ def ids_of(batch: Batch) -> list[str]:
 
 
 def test_every_kind_has_variants_and_a_network() -> None:
-    assert {config.kind for config in VARIANTS.values()} == set(MODEL_CONFIGS)
+    assert {config.kind for config in VARIANTS.values()} == set(MODEL_CONFIGS) - {"segmenter"}  # test_segmenter.py
     assert set(MODELS) == set(MODEL_CONFIGS.values())
 
 
