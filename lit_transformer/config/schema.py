@@ -218,7 +218,7 @@ class TrainerConfig:
     gradient_clip: float | None = 1.0
     """Largest norm of the gradient; null = no clipping."""
     average_checkpoints: int = 0
-    """At the end, validate and keep the mean of the weights of this many newest checkpoints; 0 = the last weights."""
+    """At the end, keep the mean of this many newest checkpoints as best.ckpt, even where one did better; 0 = none."""
     ema_decay: float | None = None
     """Decay of an exponential average of the weights, which is then validated and kept as best; null = none."""
     non_finite: Literal["stop", "skip", "rollback"] = "stop"

@@ -81,10 +81,13 @@ class Checkpoints:
 
     def save_if_best(self, trainer: Trainer, task: Task) -> None:
         """Save the weights alone where the newest validation is the best so far."""
-        value = task.measured[task.monitor]
-        if not self.best or value < self.best[task.monitor]:
-            self.best, self.best_step = dict(task.measured), trainer.global_step
-            self._save(trainer, self._run.best_checkpoint, weights_only=True)
+        if not self.best or task.measured[task.monitor] < self.best[task.monitor]:
+            self.save_best(trainer, task)
+
+    def save_best(self, trainer: Trainer, task: Task) -> None:
+        """Save the weights alone as the best ones, whatever was measured before."""
+        self.best, self.best_step = dict(task.measured), trainer.global_step
+        self._save(trainer, self._run.best_checkpoint, weights_only=True)
 
     def newest_weights(self, count: int, *, before: int) -> list[dict[str, Tensor]]:
         """Weights of the newest good checkpoints from steps before `before`, at most `count` of them.
