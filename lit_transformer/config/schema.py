@@ -120,7 +120,7 @@ class ObjectiveConfig:
     whole_words: bool = False
     """Let masked_lm take all tokens of a word or none."""
     next_sentence: bool = False
-    """Give masked_lm two segments, and let it tell whether the second follows the first."""
+    """Let masked_lm judge if segments follow, too: in train/loss, but not in val/loss (see val/next_sentence_loss)."""
     mean_span: float = 3.0
     """Mean length of the spans that span_corruption and blank_infilling take away."""
     blanks: Literal["spans", "sentences", "document", "mixed"] = "spans"
