@@ -46,6 +46,9 @@ TASK_OBJECTIVES: dict[str, dict[str, tuple[str, ...]]] = {
 ROW_TASKS = ("translation", "text_to_text", "classification", "multiple_choice")
 """Tasks whose data are rows; those of the others are blocks of one long text."""
 
+PAIR_TASKS = ("translation", "text_to_text")
+"""Tasks whose rows are a source and a target."""
+
 
 def default_objective(task: str, model_kind: str) -> str | None:
     """The objective of a task and a kind of model where none is named; None where they do not go together."""

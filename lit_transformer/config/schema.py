@@ -79,7 +79,7 @@ class DataConfig:
     choice_keys: str = "choice1, choice2"
     """Fields that hold the choices, separated by commas."""
     prefix: str = ""
-    """Put before each source, such as `translate English to German: `."""
+    """Put before each source (translation, text_to_text), such as `translate English to German: `."""
     too_long: Literal["truncate", "refuse"] = "truncate"
     """A row longer than the context: cut and counted, or an error that names it."""
     empty: Literal["drop", "refuse"] = "drop"
@@ -132,7 +132,7 @@ class ObjectiveConfig:
     label_words: str | None = None
     """What stands for each label, shown and with the objective text predicted, by commas in order; null = its name."""
     cloze: bool = False
-    """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same for every objective."""
+    """Let a language model log val/cloze_loss and val/cloze_accuracy: single tokens, the same for every objective."""
 
 
 @dataclass(frozen=True, kw_only=True)
