@@ -1,16 +1,24 @@
 """What goes with what, torch-free, so that a sweep's metric and its cells are checked before the first trial."""
 
+from collections.abc import Collection
+
 SPLITS = ("train", "val", "test")
 
 CLOZE = ("cloze_loss", "cloze_accuracy")
 """Measured at validation where objective.cloze asks for it."""
 
-EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", *CLOZE, "mean_iou",
+NEXT_SENTENCE = ("next_sentence_loss", "next_sentence_accuracy")
+"""Measured at validation and in a test where objective.next_sentence asks for it."""
+
+ASKED_FOR: dict[str, tuple[str, ...]] = {"cloze": CLOZE, "next_sentence": NEXT_SENTENCE}
+"""Setting of `objective` -> the metrics that are there where it is true alone."""
+
+EVALUATION_ONLY = ("accuracy", "f1", "matthews", "bleu", "chrf", "exact_match", *CLOZE, *NEXT_SENTENCE, "mean_iou",
                    "pixel_accuracy", "dice")  # fmt: skip
 """Not measured while training: an argmax over the vocabulary costs a tenth of a small model's step, decoding more."""
 
 TASK_METRICS: dict[str, tuple[str, ...]] = {
-    "language_model": ("loss", "perplexity", "bits_per_byte", "accuracy", *CLOZE),
+    "language_model": ("loss", "perplexity", "bits_per_byte", "accuracy", *CLOZE, *NEXT_SENTENCE),
     "translation": ("loss", "perplexity", "accuracy", "bleu", "chrf", "exact_match"),
     "text_to_text": ("loss", "perplexity", "accuracy", "exact_match", "f1", "bleu"),
     "classification": ("loss", "accuracy", "f1", "matthews"),
@@ -44,6 +52,9 @@ ROW_TASKS = ("translation", "text_to_text", "classification", "multiple_choice")
 IMAGE_TASKS = ("segmentation",)
 """Tasks whose data are images."""
 
+PAIR_TASKS = ("translation", "text_to_text")
+"""Tasks whose rows are a source and a target."""
+
 
 def default_objective(task: str, model_kind: str) -> str | None:
     """The objective of a task and a kind of model where none is named; None where they do not go together."""
@@ -51,13 +62,14 @@ def default_objective(task: str, model_kind: str) -> str | None:
     return allowed[0] if allowed else None
 
 
-def metric_names(task: str, *, cloze: bool = False) -> list[str]:
-    """Every name that a run of `task` writes into metrics.jsonl; cloze: with objective.cloze."""
-    names = [name for name in TASK_METRICS[task] if cloze or name not in CLOZE]
+def metric_names(task: str, asked: Collection[str] = ()) -> list[str]:
+    """Every name that a run of `task` writes into metrics.jsonl; asked: the settings of ASKED_FOR that are true."""
+    missing = {name for setting, names in ASKED_FOR.items() if setting not in asked for name in names}
+    names = [name for name in TASK_METRICS[task] if name not in missing]
     train = [f"train/{name}" for name in names if name not in EVALUATION_ONLY]
     return [*train, *(f"val/{name}" for name in names), *STEP_METRICS]
 
 
-def is_metric(name: str, task: str, *, cloze: bool = False) -> bool:
+def is_metric(name: str, task: str, asked: Collection[str] = ()) -> bool:
     """Whether a run of `task` may write a metric: one of `metric_names`, or that of a class, known with the data."""
-    return name in metric_names(task, cloze=cloze) or (task in IMAGE_TASKS and name.startswith("val/iou/"))
+    return name in metric_names(task, asked) or (task in IMAGE_TASKS and name.startswith("val/iou/"))

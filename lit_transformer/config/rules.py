@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.models import T5Config, TransformerConfig
-from lit_transformer.config.registry import IMAGE_TASKS, ROW_TASKS, TASK_OBJECTIVES
+from lit_transformer.config.registry import IMAGE_TASKS, PAIR_TASKS, ROW_TASKS, TASK_OBJECTIVES
 from lit_transformer.config.rules_base import Broken, Rule
 from lit_transformer.config.rules_images import image_rules
 from lit_transformer.config.schema import ExperimentConfig
@@ -274,4 +274,23 @@ def _fits_task(config: ExperimentConfig) -> Iterator[Broken]:
         yield Broken(("objective.name", "task", "model.kind"), got, ", ".join(objectives))
 
 
-RULES: tuple[Rule, ...] = (_bounds, _heads, _batch, _length, _averages, _data, _fits_task, image_rules)
+def _without_effect(config: ExperimentConfig) -> Iterator[Broken]:
+    """Settings that another task or objective would leave out without a word."""
+    task, objective = config.task, config.objective
+    if objective.cloze and task != "language_model":
+        allowed = "false: language models alone are asked for single tokens"
+        yield Broken(("objective.cloze", "task"), f"true with task {task}", allowed, "leave it out")
+    if objective.next_sentence and objective.name != "masked_lm":
+        keys = ("objective.next_sentence", "objective.name", "task", "model.kind")
+        got = f"true with objective.name {objective.name}"
+        yield Broken(keys, got, "false: segments are part of masked_lm alone", "leave it out, or train model.kind=bert")
+    if config.data.prefix and task not in PAIR_TASKS:
+        allowed = f"nothing: a prefix stands before the source of {' or '.join(PAIR_TASKS)}"
+        as_text = "text" in TASK_OBJECTIVES[task].get(config.model.kind, ())
+        fix = "put it into objective.template, with objective.name=text" if as_text else "leave it out"
+        yield Broken(("data.prefix", "task"), f"{config.data.prefix!r} with task {task}", allowed, fix)
+
+
+RULES: tuple[Rule, ...] = (
+    _bounds, _heads, _batch, _length, _averages, _data, _fits_task, _without_effect, image_rules,
+)  # fmt: skip

@@ -120,7 +120,7 @@ class DataConfig:
     choice_keys: str = "choice1, choice2"
     """Fields that hold the choices, separated by commas."""
     prefix: str = ""
-    """Put before each source, such as `translate English to German: `."""
+    """Put before each source (translation, text_to_text), such as `translate English to German: `."""
     too_long: Literal["truncate", "refuse"] = "truncate"
     """A row longer than the context: cut and counted, or an error that names it."""
     empty: Literal["drop", "refuse"] = "drop"
@@ -161,7 +161,7 @@ class ObjectiveConfig:
     whole_words: bool = False
     """Let masked_lm take all tokens of a word or none."""
     next_sentence: bool = False
-    """Give masked_lm two segments, and let it tell whether the second follows the first."""
+    """Let masked_lm judge if segments follow, too: in train/loss, but not in val/loss (see val/next_sentence_loss)."""
     mean_span: float = 3.0
     """Mean length of the spans that span_corruption and blank_infilling take away."""
     blanks: Literal["spans", "sentences", "document", "mixed"] = "spans"
@@ -180,7 +180,7 @@ class ObjectiveConfig:
     focal_gamma: float = 2.0
     """How much the focal loss turns away from pixels that are right already."""
     cloze: bool = False
-    """Also log val/cloze_loss and val/cloze_accuracy: single tokens to be guessed, the same for every objective."""
+    """Let a language model log val/cloze_loss and val/cloze_accuracy: single tokens, the same for every objective."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +266,7 @@ class TrainerConfig:
     gradient_clip: float | None = 1.0
     """Largest norm of the gradient; null = no clipping."""
     average_checkpoints: int = 0
-    """At the end, validate and keep the mean of the weights of this many newest checkpoints; 0 = the last weights."""
+    """At the end, keep the mean of this many newest checkpoints as best.ckpt, even where one did better; 0 = none."""
     ema_decay: float | None = None
     """Decay of an exponential average of the weights, which is then validated and kept as best; null = none."""
     non_finite: Literal["stop", "skip", "rollback"] = "stop"

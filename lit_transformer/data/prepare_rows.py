@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from lit_transformer.config.registry import default_objective
+from lit_transformer.config.registry import PAIR_TASKS, default_objective
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.cache import META, build_once, cache_root
 from lit_transformer.data.encode import IdType, Progress, parallel_tokenizers
@@ -21,15 +21,14 @@ from lit_transformer.data.prepared_rows import PreparedRows, Ragged
 from lit_transformer.data.rows.columns import Columns, prompt_columns, text_columns
 from lit_transformer.data.rows.examples import Example, Keys, find_keys
 from lit_transformer.data.rows.labelled import read_labelled
-from lit_transformer.data.rows.labels import majority
 from lit_transformer.data.rows.lengths import find_rooms, fit
 from lit_transformer.data.rows.row import RowSource
-from lit_transformer.data.rows.sources import PAIR_TASKS, open_rows
+from lit_transformer.data.rows.sources import open_rows
 from lit_transformer.data.rows.write import encode_column, write_files
 from lit_transformer.data.special_names import needed_specials
 from lit_transformer.data.tokenizers import load_tokenizer, train_tokenizer, with_specials
 
-FORMAT = 1
+FORMAT = 2
 """Version of the cache's files and of every rule that shapes them; a change makes every cache anew."""
 
 
@@ -127,7 +126,7 @@ class _Job:
             "rows": {split: len(examples) for split, examples in rows.splits.items()},
             "tokens": tokens,
             "labels": list(rows.names),
-            "majority": {split: majority(ids) for split, ids in rows.ids.items()},
+            "majority": rows.majority,
             "truncated": truncated,
             "dropped": rows.dropped,
         }

@@ -68,7 +68,7 @@ class PreparedRows:
     labels: tuple[str, ...]
     """Names of the classes by number; none where rows have no classes (pairs, choices)."""
     majority: dict[str, float]
-    """Share of the commonest label or right choice of each split: what guessing gets right; none for pairs."""
+    """Share of the commonest label, right choice or answer of each split; none for translation."""
     truncated: dict[str, int]
     """`split/column` -> texts that were cut to the model's context."""
     dropped: dict[str, int]

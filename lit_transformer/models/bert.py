@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_transformer.config.models import BertConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.base import TextNetwork, known_vocabulary
 from lit_transformer.models.stack import build_blocks, build_last_norm, build_positions, run_blocks
 from lit_transformer.nn.cache import new_positions
@@ -15,9 +16,6 @@ from lit_transformer.nn.feed_forward import GATED, PLAIN
 from lit_transformer.nn.initialisation import initialise
 from lit_transformer.nn.losses import IGNORED, linear_cross_entropy
 from lit_transformer.nn.norms import build_norm
-
-MASKED_SHARE = 0.15
-"""Share of a row's tokens that are targets, in `Bert.dummy_batch`."""
 
 
 class Bert(TextNetwork):
@@ -102,6 +100,13 @@ class Bert(TextNetwork):
             raise ValueError("this network has no pooler: build it with pooler=True or next_sentence=True")
         return self.pooler(hidden[:, 0]).tanh()
 
+    def target_hidden_and_next_sentence(
+        self, inputs: Tensor, *, target_positions: Tensor | None = None, **how: Any
+    ) -> tuple[Tensor, Tensor]:
+        """What `target_hidden` and `next_sentence_logits` give, of one pass."""
+        first, at_targets = self._first_and_targets(inputs, target_positions, how)
+        return self._masked_lm_head()(at_targets), self._next_sentence_logits(first)
+
     def next_sentence_logits(self, inputs: Tensor, **how: Any) -> Tensor:
         """Logits (batch, 2): the second segment does not follow the first, and it does."""
         return self._next_sentence_logits(self.hidden_states(inputs, places=first_place(inputs), **how))
@@ -122,13 +127,12 @@ class Bert(TextNetwork):
         loss of that times its number of targets. Where rows have equally many, sum / count is then the mean of the one
         plus the mean of the other; and the sum stays one over rows, whichever micro-batches and ranks they come in.
         """
-        places = target_positions  # (batch, targets)
-        if places is not None and next_sentence is not None:
-            places = torch.cat((first_place(inputs), places), dim=1)  # (batch, 1 + targets)
-        hidden = self.hidden_states(inputs, places=places, **how)
-        at_targets = hidden if places is target_positions else hidden[:, 1:]  # (batch, targets, d_model)
+        if next_sentence is None:
+            hidden = self.hidden_states(inputs, places=target_positions, **how)  # (batch, targets, d_model)
+        else:
+            first, hidden = self._first_and_targets(inputs, target_positions, how)
         total, count = linear_cross_entropy(
-            self._masked_lm_head()(at_targets),
+            self._masked_lm_head()(hidden),
             self.output_weight,
             targets,
             bias=self.output_bias,
@@ -136,15 +140,26 @@ class Bert(TextNetwork):
         )
         if next_sentence is None:
             return total, count
-        logits = self._next_sentence_logits(hidden).float()  # (batch, 2)
+        logits = self._next_sentence_logits(first).float()  # (batch, 2)
         losses = F.cross_entropy(logits, next_sentence, reduction="none", ignore_index=IGNORED)  # (batch)
         return total + (losses * (targets != IGNORED).sum(dim=1)).sum(), count
 
-    def dummy_batch(self) -> dict[str, Tensor]:
-        """One full training row as `loss` takes it, for counting FLOPs: MASKED_SHARE of its tokens are targets."""
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
+        """One full training row as `loss` takes it, for counting FLOPs: mask_rate of its tokens are targets."""
         ids = torch.zeros(1, self.config.context_length, dtype=torch.long)  # (batch, time)
-        targets = ids[:, : max(1, round(MASKED_SHARE * self.config.context_length))]  # (batch, targets)
+        targets = ids[:, : max(1, round(objective.mask_rate * self.config.context_length))]  # (batch, targets)
         return {"inputs": ids, "targets": targets, "target_positions": targets}
+
+    def _first_and_targets(
+        self, inputs: Tensor, target_positions: Tensor | None, how: dict[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """States of the first place, (batch, 1, d_model), and of the targets or all, (batch, targets, d_model)."""
+        if target_positions is None:
+            hidden = self.hidden_states(inputs, **how)  # (batch, time, d_model)
+            return hidden[:, :1], hidden
+        places = torch.cat((first_place(inputs), target_positions), dim=1)  # (batch, 1 + targets)
+        hidden = self.hidden_states(inputs, places=places, **how)  # (batch, 1 + targets, d_model)
+        return hidden[:, :1], hidden[:, 1:]
 
     def _masked_lm_head(self) -> "MaskedLMHead":
         if self.lm_head is None:

@@ -57,7 +57,7 @@ def training_cost(
     with torch.device("meta"):
         model = network_for(model_config, task, objective)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        batch = model.dummy_batch()
+        batch = model.dummy_batch(objective) if isinstance(model, TextNetwork) else model.dummy_batch()
     loss_of, tokens = _of_pixels(model, batch, objective) if isinstance(model, Segmenter) else _of_tokens(model, batch)
     kept = _Kept(model)
     with FlopCounterMode(display=False) as counter:

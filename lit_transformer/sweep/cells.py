@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from lit_transformer.config.errors import ConfigError, Problem, UserError
 from lit_transformer.config.layers import Layer, file_layer, find_experiment, shell_layer
 from lit_transformer.config.load import check_key, load_layers
-from lit_transformer.config.registry import TASK_METRICS, is_metric, metric_names
-from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig
+from lit_transformer.config.registry import ASKED_FOR, TASK_METRICS, is_metric, metric_names
+from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig, ObjectiveConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.sweep.file import SweepFile
@@ -141,17 +141,21 @@ def _metric(
     sweep: SweepFile, parameters: Sequence[Parameter], shell: Layer, experiments: Mapping[str, tuple[Layer, Layer]]
 ) -> list[Problem]:
     tasks = _values_of("task", parameters, shell, experiments, ExperimentConfig().task)
-    cloze = all(_values_of("objective.cloze", parameters, shell, experiments, ExperimentConfig().objective.cloze))
+    asked = {
+        name
+        for name in ASKED_FOR
+        if all(_values_of(f"objective.{name}", parameters, shell, experiments, getattr(ObjectiveConfig(), name)))
+    }
     problems = []
     for task in [str(task) for task in tasks if task in TASK_METRICS]:
-        names = metric_names(task, cloze=cloze)
-        if not is_metric(sweep.metric.name, task, cloze=cloze):
+        names = metric_names(task, asked)
+        if not is_metric(sweep.metric.name, task, asked):
             guess = did_you_mean(sweep.metric.name, names)
             got = f"{sweep.metric.name}, which the task {task} never logs"
             allowed = ", ".join(names)
             fix = f"did you mean {guess}?" if guess else ""
-            if sweep.metric.name in metric_names(task, cloze=True):
-                got, fix = f"{sweep.metric.name}, which is not measured here", "set objective.cloze: {value: true}"
+            for name in [name for name in ASKED_FOR if sweep.metric.name in metric_names(task, {*asked, name})]:
+                got, fix = f"{sweep.metric.name}, which is not measured here", f"set objective.{name}: {{value: true}}"
             origin = sweep.metric.origin
             problems.append(Problem(key="metric.name", origin=origin, got=got, allowed=allowed, fix=fix))
     return problems

@@ -82,8 +82,12 @@ class Checkpoints:
     def save_if_best(self, trainer: Trainer, task: Task) -> None:
         """Save the weights alone where the newest validation is the best so far."""
         if not self.best or task.improves(self.best):
-            self.best, self.best_step = dict(task.measured), trainer.global_step
-            self._save(trainer, self._run.best_checkpoint, weights_only=True)
+            self.save_best(trainer, task)
+
+    def save_best(self, trainer: Trainer, task: Task) -> None:
+        """Save the weights alone as the best ones, whatever was measured before."""
+        self.best, self.best_step = dict(task.measured), trainer.global_step
+        self._save(trainer, self._run.best_checkpoint, weights_only=True)
 
     def newest_weights(self, count: int, *, before: int) -> list[dict[str, Tensor]]:
         """Weights of the newest good checkpoints from steps before `before`, at most `count` of them.

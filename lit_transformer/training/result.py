@@ -13,7 +13,7 @@ class Result:
 
     status: Status
     metrics: dict[str, float] = field(default_factory=dict)
-    """Those of the best validation: of best.ckpt."""
+    """Those of best.ckpt: of the best validation, or of the mean that the run ended with."""
     best_step: int = 0
     last_metrics: dict[str, float] = field(default_factory=dict)
     """Those at the last step."""

@@ -1,6 +1,7 @@
 """What happens after each optimizer step, in one order on every rank: agree, log, validate, save, stop."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -124,9 +125,9 @@ class StepEnd(Callback):
         if last and settings.average_checkpoints > 1:
             earlier = self._checkpoints.newest_weights(settings.average_checkpoints - 1, before=step)
             with mean_in_place(task, earlier):
-                self._validate(trainer, task)
+                self._validate(trainer, task, keep=self._checkpoints.save_best)
         elif validation_due or last:
-            self._validate(trainer, task)
+            self._validate(trainer, task, keep=self._checkpoints.save_if_best)
         self.finished = last or (trainer.should_stop and not self.stopped_by)  # early stopping, in the validation
         if self.finished and self._log.logged_step != step:
             self._log.training(trainer, task, step)
@@ -139,7 +140,7 @@ class StepEnd(Callback):
     def _time_is_up(self) -> bool:
         return self._max_seconds is not None and self._log.elapsed() >= self._max_seconds
 
-    def _validate(self, trainer: Trainer, task: Task) -> None:
+    def _validate(self, trainer: Trainer, task: Task, *, keep: Callable[[Trainer, Task], None]) -> None:
         start = time.perf_counter()
         self._watchdog.mark(Phase.VALIDATING, self._step)
         with self._averaging.in_place():
@@ -151,7 +152,7 @@ class StepEnd(Callback):
             trainer._logger_connector._first_loop_iter = first
             self._log.validation(task.measured)
             check_finite(task.measured["val/loss"], "val/loss", self._step)
-            self._checkpoints.save_if_best(trainer, task)
+            keep(trainer, task)
         self._log.pause(time.perf_counter() - start)
 
     def _save(self, trainer: Trainer) -> None:

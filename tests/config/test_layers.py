@@ -37,7 +37,7 @@ def test_a_value_is_a_scalar_or_text_as_it_stands(text, value):
 
 def test_text_of_a_prefix_and_a_template_reaches_its_setting():
     given = ["data.prefix=translate English to German: ", "objective.template={text} It was"]
-    config = load_layers([shell_layer(given)]).config
+    config = load_layers([shell_layer(["task=translation", "model.kind=t5", *given])]).config
     assert config.data.prefix == "translate English to German: " and config.objective.template == "{text} It was"
 
 

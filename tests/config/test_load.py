@@ -110,6 +110,13 @@ def test_heads_that_do_not_divide_the_width_name_both_and_the_nearest():
         (["data.max_tokens=100"], "data.max_tokens", "null"),
         (["optimizer.lr=.nan"], "optimizer.lr", "0 or more"),
         (["schedule.min_lr_ratio=2"], "schedule.min_lr_ratio", "0 to 1"),
+        (["objective.cloze=true", "task=translation", "model.kind=t5"], "objective.cloze", "with task translation"),
+        (["objective.next_sentence=true"], "objective.next_sentence", "objective.name causal_lm"),
+        (["objective.next_sentence=true", "model.kind=bert", "task=classification"],
+         "objective.next_sentence", "true with objective.name label"),
+        (["data.prefix=a", "task=classification", "model.kind=gpt"], "data.prefix", "objective.template"),
+        (["data.prefix=a", "task=multiple_choice", "model.kind=bert"], "data.prefix", "fix      leave it out"),
+        (["data.prefix=a"], "data.prefix", "the source of translation or text_to_text"),
         (["model.kind=gtp"], "model.kind", "did you mean gpt?"),
         (["model.activation=swish"], "model.activation", "silu"),
         (["data.tokenizer.kind=sentencepiece"], "data.tokenizer.kind", "wordpiece"),
@@ -145,6 +152,19 @@ def test_values_mean_what_they_look_like(setting, key, value):
     section = getattr(load_layers([shell_layer([setting])]).config, key[0])
     got = getattr(section, key[1])
     assert got == value and type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["objective.cloze=true", "model.kind=t5"],
+        ["objective.next_sentence=true", "model.kind=bert"],
+        ["data.prefix=a", "task=text_to_text", "model.kind=t5"],
+        ["data.prefix=a", "task=translation", "model.kind=encoder_decoder"],
+    ],
+)
+def test_settings_that_have_an_effect_are_taken(settings):
+    assert load_layers([shell_layer(settings)]).origins[settings[0].partition("=")[0]] == "command line"
 
 
 def test_tokens_instead_of_rows_need_no_number_of_rows_that_can_be_divided():

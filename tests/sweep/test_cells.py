@@ -89,12 +89,22 @@ def test_a_metric_that_the_task_never_logs(write_sweep: WriteSweep) -> None:
         assert word in str(error.value)
 
 
-def test_the_cloze_metric_needs_the_cloze_probe(write_sweep: WriteSweep) -> None:
+@pytest.mark.parametrize("name", ["cloze", "next_sentence"])
+def test_a_metric_that_a_setting_asks_for_needs_the_setting(
+    name: str, write_sweep: WriteSweep, experiment: Path
+) -> None:
+    experiment.write_text(experiment.read_text().replace("kind: gpt", "kind: bert"))
     path = write_sweep("seed: {values: [0, 1]}")
-    path.write_text(path.read_text().replace("val/loss", "val/cloze_loss"))
-    with pytest.raises(ConfigError, match=r"val/cloze_loss, which is not measured here(.|\n)*objective\.cloze"):
-        cells_of(path)
-    assert len(cells_of(path, "objective.cloze=true")) == 2
+    path.write_text(path.read_text().replace("val/loss", f"val/{name}_accuracy"))
+    other = {"cloze": "next_sentence", "next_sentence": "cloze"}[name]
+    for given in ([], [f"objective.{other}=true"]):
+        with pytest.raises(ConfigError) as error:
+            cells_of(path, *given)
+        (problem,) = error.value.problems
+        assert problem.got == f"val/{name}_accuracy, which is not measured here"
+        assert problem.fix == f"set objective.{name}: {{value: true}}"
+        assert (f"val/{other}_accuracy" in problem.allowed) == bool(given)
+    assert [cell.problem for cell in cells_of(path, f"objective.{name}=true")] == [None, None]
 
 
 def test_the_iou_of_a_class_is_known_with_the_data_alone(write_sweep: WriteSweep) -> None:

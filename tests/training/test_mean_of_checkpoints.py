@@ -19,24 +19,44 @@ SETTINGS = ("trainer.max_steps=13", "trainer.val_every=100", "trainer.checkpoint
 """The mean of the weights after steps 9, 12 and 13."""
 
 
+WORSENING = (*SETTINGS, "trainer.val_every=5", "optimizer.lr=3", "schedule.warmup_steps=13")
+"""The same, but with a learning rate that grows far too high: every validation is worse than the one before."""
+
+
 @pytest.fixture(scope="module")
 def whole(trained):
     return trained("whole", *SETTINGS)
 
 
-def test_the_best_checkpoint_holds_the_mean(whole):
+@pytest.fixture(scope="module")
+def worsening(trained):
+    return trained("worsening", *WORSENING)
+
+
+@pytest.mark.parametrize("name", ["whole", "worsening"])
+def test_the_best_checkpoint_holds_the_mean(request, name):
+    whole = request.getfixturevalue(name)
     last, best = read_checkpoint(whole.last_checkpoint), read_checkpoint(whole.best_checkpoint)
     earlier = [read_checkpoint(whole.checkpoints / f"step-{step}.ckpt") for step in (9, 12)]
     assert best["global_step"] == whole.read_result()["best_step"] == 13
-    for name, mean in best["state_dict"].items():
-        weights = [checkpoint["state_dict"][name].double() for checkpoint in (*earlier, last)]
-        assert torch.equal(mean, (sum(weights) / 3).float()), name
-        assert not torch.equal(mean, last["state_dict"][name])
+    for weight, mean in best["state_dict"].items():
+        weights = [checkpoint["state_dict"][weight].double() for checkpoint in (*earlier, last)]
+        assert torch.equal(mean, (sum(weights) / 3).float()), weight
+        assert not torch.equal(mean, last["state_dict"][weight])
     assert evaluate(whole.path, "val") == pytest.approx(whole.read_result()["metrics"], rel=1e-6)
 
 
+def test_it_is_kept_though_a_single_checkpoint_did_better(worsening):
+    losses = {row["step"]: row["val/loss"] for row in worsening.read_metrics() if "val/loss" in row}
+    result = worsening.read_result()
+    assert list(losses) == [5, 10, 13] and losses[5] < losses[10] < losses[13]
+    assert result["metrics"]["val/loss"] == losses[13]
+
+
+@pytest.mark.parametrize("name", ["whole", "worsening"])
 @pytest.mark.parametrize("step", [9, 12])
-def test_killed_on_the_way(runner, whole, tmp_path, step):
+def test_killed_on_the_way(request, runner, name, tmp_path, step):
+    whole = request.getfixturevalue(name)
     assert differences(whole, complete(runner, at_step(whole, step, tmp_path / "killed"))) == []
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.registry import PAIR_TASKS
 from lit_transformer.config.schema import DataConfig
 from lit_transformer.data.rows.row import Row, RowSource, field
-from lit_transformer.data.rows.sources import NAMED, PAIR_TASKS
+from lit_transformer.data.rows.sources import NAMED
 
 
 class Key(NamedTuple):

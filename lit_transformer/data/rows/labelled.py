@@ -1,7 +1,7 @@
 """The examples of every split with their labels."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.rows.examples import Example, Keys, read_examples
-from lit_transformer.data.rows.labels import choice_ids, label_ids, label_names, label_order
+from lit_transformer.data.rows.labels import choice_ids, label_ids, label_names, label_order, majority
 from lit_transformer.data.rows.row import RowSource
 from lit_transformer.data.rows.splits import split_examples
 
@@ -25,6 +25,8 @@ class Labelled:
     """Of each split, (rows,); none for pairs."""
     dropped: dict[str, int]
     """Source's split -> rows left out."""
+    majority: dict[str, float]
+    """Share of the commonest label, right choice or answer of each split; none for translation."""
 
     def texts(self, split: str) -> bytes:
         """A split's texts and labels as jsonl."""
@@ -47,8 +49,14 @@ def read_labelled(sources: Mapping[str, RowSource], keys: Keys, config: Experime
         order = label_order(splits["train"])
         names = label_names(order, config.objective.label_words)
         ids = {split: label_ids(examples, order, split) for split, examples in splits.items()}
-        return Labelled(splits=splits, names=names, ids=ids, dropped=dropped)
+        return Labelled(splits=splits, names=names, ids=ids, dropped=dropped, majority=_majorities(ids))
     if config.task == "multiple_choice":
         ids = {split: choice_ids(examples, len(keys.texts) - 1) for split, examples in splits.items()}
-        return Labelled(splits=splits, ids=ids, dropped=dropped)
-    return Labelled(splits=splits, ids={}, dropped=dropped)
+        return Labelled(splits=splits, ids=ids, dropped=dropped, majority=_majorities(ids))
+    answers = {split: [example.texts["target"] for example in examples] for split, examples in splits.items()}
+    guesses = _majorities(answers) if config.task == "text_to_text" else {}  # nobody guesses a translation
+    return Labelled(splits=splits, ids={}, dropped=dropped, majority=guesses)
+
+
+def _majorities(answers: Mapping[str, Iterable[Hashable]]) -> dict[str, float]:
+    return {split: majority(found) for split, found in answers.items()}

@@ -1,6 +1,7 @@
 """Labels of examples: their order, their names, their numbers, and what guessing the commonest one gets right."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,7 @@ def choice_ids(examples: Sequence[Example], num_choices: int) -> NDArray[np.int6
     return np.array([int(example.label) for example in examples], dtype=np.int64)
 
 
-def majority(ids: NDArray[np.int64]) -> float:
-    """Share of the commonest label; 0 without rows."""
-    return float(np.bincount(ids).max() / len(ids)) if len(ids) else 0.0
+def majority(answers: Iterable[Hashable]) -> float:
+    """Share of the commonest answer, a label's number or a text; 0 without rows."""
+    counts = Counter(answers)
+    return max(counts.values()) / counts.total() if counts else 0.0

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.registry import PAIR_TASKS
 from lit_transformer.config.schema import DataConfig, ExperimentConfig
 from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.data.files import digest_files
@@ -16,9 +17,6 @@ from lit_transformer.data.rows.hub import hub_rows
 from lit_transformer.data.rows.parallel import read_parallel
 from lit_transformer.data.rows.row import ListRows, Row, RowSource
 from lit_transformer.data.rows.tables import read_jsonl_rows, read_tsv
-
-PAIR_TASKS = ("translation", "text_to_text")
-"""Tasks of source and target."""
 
 NAMED = ("tsv", "jsonl", "hub")
 """Sources whose fields the settings name; the others have the columns' own names."""

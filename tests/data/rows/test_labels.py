@@ -25,6 +25,7 @@ def test_numbers_names_and_the_commonest() -> None:
     assert ids.tolist() == [1, 0, 1]
     assert majority(ids) == 2 / 3
     assert majority(ids[:0]) == 0
+    assert majority(["red", "a cat", "red", "a dog"]) == 0.5
     assert label_names(["0", "1"], None) == ("0", "1")
     assert label_names(["0", "1"], " bad, very good") == ("bad", "very good")
 
