@@ -47,6 +47,7 @@ def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
         generator=torch.Generator().manual_seed(settings.seed),
         use_cache=settings.use_cache,
         stop_token=run.specials.eot,
+        prefix_lm=run.prefix_lm,
     )
     return run.spaces.continued(prompt, made[0, ids.shape[1] :].tolist())
 

@@ -89,7 +89,7 @@ class Scorer:
     def _batch_scores(self, batch: dict[str, Tensor]) -> Tensor:
         inputs = inputs_of(batch)
         if self.config.objective.name == "text":
-            return choice_scores(self.run.network, inputs)  # (rows, choices)
+            return choice_scores(self.run.network, inputs, prefix_lm=self.run.prefix_lm)  # (rows, choices)
         logits = self.run.network(**{name: inputs[name] for name in inputs if name not in ("targets", "lm_targets")})
         return logits.float().log_softmax(dim=-1)  # (rows, choices)
 

@@ -48,6 +48,11 @@ class TextRun:
         """Whether it is a GPT without a head, which goes on with a text, and tells how likely one is."""
         return isinstance(self.network, GPT)
 
+    @property
+    def prefix_lm(self) -> bool:
+        """Whether its network was trained to see a prompt whole, in both directions."""
+        return self.config.objective.name == "prefix_lm"
+
     @cached_property
     def spaces(self) -> Spaces:
         """Its tokenizer's way with spaces."""
