@@ -39,6 +39,8 @@ def translate(
 ) -> None:
     """Translate texts, a file or standard input, line by line in their order; also answers text_to_text runs.
 
+    A text is a whole source: write it as the run's data.source_template would; data.prefix is put before it here.
+
     Examples: lit-transformer translate runs/translation_tiny/<run-id> "forty-two"
 
     lit-transformer translate runs/translation_multi30k/<run-id> --file test.en > test.de

@@ -35,8 +35,15 @@ TASK_OBJECTIVES: dict[str, dict[str, tuple[str, ...]]] = {
 """`task` -> the kinds of model it trains -> the objectives it trains them with, the default one first."""
 
 
-ROW_TASKS = ("translation", "text_to_text", "classification", "multiple_choice")
+PAIR_TASKS = ("translation", "text_to_text")
+"""Tasks of source and target."""
+
+ROW_TASKS = (*PAIR_TASKS, "classification", "multiple_choice")
 """Tasks whose data are rows; those of the others are blocks of one long text."""
+
+
+NAMED_SOURCES = ("tsv", "jsonl", "hub")
+"""Values of data.source whose fields the settings name; the rows of the others have the columns' own names."""
 
 
 def default_objective(task: str, model_kind: str) -> str | None:

@@ -72,6 +72,8 @@ class DataConfig:
     """Field that holds the label, a name or a number; of multiple choice, the number of the right choice from 0."""
     source_key: str = "source"
     """Field that holds the text to start from (translation, text_to_text); dots go into nested fields."""
+    source_template: str | None = None
+    """The source from several fields, such as `question: {question} context: {context}`; null = source_key alone."""
     target_key: str = "target"
     """Field that holds the text to produce."""
     context_key: str = "context"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from lit_transformer.config.registry import default_objective
+from lit_transformer.config.registry import PAIR_TASKS, default_objective
 from lit_transformer.config.schema import ExperimentConfig, TextModelConfig
 from lit_transformer.data.cache import META, build_once, cache_root
 from lit_transformer.data.encode import IdType, Progress, parallel_tokenizers
@@ -24,7 +24,7 @@ from lit_transformer.data.rows.labelled import read_labelled
 from lit_transformer.data.rows.labels import majority
 from lit_transformer.data.rows.lengths import find_rooms, fit
 from lit_transformer.data.rows.row import RowSource
-from lit_transformer.data.rows.sources import PAIR_TASKS, open_rows
+from lit_transformer.data.rows.sources import open_rows
 from lit_transformer.data.rows.write import encode_column, write_files
 from lit_transformer.data.special_names import needed_specials
 from lit_transformer.data.tokenizers import load_tokenizer, train_tokenizer, with_specials

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.registry import PAIR_TASKS
 from lit_transformer.data.prepared_rows import Ragged
-from lit_transformer.data.rows.sources import PAIR_TASKS
 
 Lengths = NDArray[np.int64]
 """Tokens of each row, (rows,)."""
