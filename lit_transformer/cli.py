@@ -133,7 +133,7 @@ def generate(
     cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Continue a prompt with a trained GPT; of a long prompt it sees the end.
+    """Continue a prompt with a trained GPT; of one longer than its context it sees the end (data.too_long=truncate).
 
     Example: lit-transformer generate runs/gpt_tiny/<run-id> --prompt "Return the"
     """

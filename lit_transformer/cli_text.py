@@ -137,16 +137,24 @@ def choose(
     template: Annotated[
         Optional[str], typer.Option(help='Ask a language model: the prompt, such as "{context} because".')
     ] = None,
+    question: Annotated[
+        Optional[str],
+        typer.Option(help="Of a premise as in COPA: cause or effect, for which its full stop becomes because or so."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell which choice goes best with a context.
 
-    Example: lit-transformer choose runs/copa_gpt/<run-id> "My body cast a shadow." "The sun rose." "The grass was cut."
+    Examples: lit-transformer choose runs/copa_gpt/<run-id> --question cause "My body cast a shadow." "The sun rose."
+    "The grass was cut."
+
+    lit-transformer choose runs/gpt_choice_tiny/<run-id> "Ben went from the hall to the barn without the key."
+    "The key is in the hall." "The key is in the barn."
     """
     from lit_transformer.inference.choices import choose as find
     from lit_transformer.inference.text_run import open_text_run
 
-    found = find(open_text_run(run), context, choices, template=template)
+    found = find(open_text_run(run), context, choices, template=template, question=question)
     if as_json:
         _print({"context": context, **vars(found)})
         return

@@ -83,7 +83,7 @@ class DataConfig:
     prefix: str = ""
     """Put before each source, such as `translate English to German: `."""
     too_long: Literal["truncate", "refuse"] = "truncate"
-    """A row longer than the context: cut and counted, or an error that names it."""
+    """A row, or a text for a verb, that is longer than the context: cut and counted, or an error that names it."""
     empty: Literal["drop", "refuse"] = "drop"
     """A row with an empty text: left out and counted, or an error that names it."""
     hub_config: str | None = None

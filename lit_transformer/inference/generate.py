@@ -28,13 +28,20 @@ class Generation:
 def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
     """The prompt and its continuation by the run in a folder; raises UserError where that holds no GPT, or a head.
 
-    Says on standard error where the network sees but the end of a long prompt.
+    Says on standard error where the network sees but the end of a long prompt, and with data.too_long=refuse raises.
     """
     run = open_text_run(path)
     if not isinstance(run.network, GPT):
         raise run.refuse("generate", "a GPT without a head: task language_model, or objective.name=text")
     ids = _encode(run, prompt)
     if ids.shape[1] > run.context_length:
+        if run.config.data.too_long == "refuse":
+            raise UserError(
+                "the prompt is longer than the context\n"
+                f"  got      {ids.shape[1]} tokens: {prompt[:60]!r}\n"
+                f"  allowed  {run.context_length} (model.context_length; the run has data.too_long=refuse)\n"
+                "  fix      give the end of it alone"
+            )
         seen = f"the network sees the last {run.context_length} (model.context_length)"
         tell(f"the prompt has {ids.shape[1]} tokens: {seen}")
     made = generate(
