@@ -264,10 +264,11 @@ def _data(config: ExperimentConfig) -> Iterator[Broken]:
             "set data.path=FILE, or data.source=builtin",
         )
     if data.source_template is not None and not (config.task in PAIR_TASKS and source in NAMED_SOURCES):
-        keys = ("data.source_template", "task", "data.source")
-        got = f"{data.source_template!r} with task {config.task} and data.source {data.source}"
-        allowed = f"null, or {' or '.join(PAIR_TASKS)} with rows whose fields have names: {', '.join(NAMED_SOURCES)}"
-        yield Broken(keys, got, allowed)
+        yield Broken(
+            ("data.source_template", "task", "data.source"),
+            f"{data.source_template!r} with task {config.task} and data.source {data.source}",
+            f"null, or {' or '.join(PAIR_TASKS)} with rows whose fields have names: {', '.join(NAMED_SOURCES)}",
+        )
     held_out = (0 if data.val_path else data.val_fraction) + (0 if data.test_path else data.test_fraction)
     if held_out >= 1:
         keys = ("data.val_fraction", "data.test_fraction")

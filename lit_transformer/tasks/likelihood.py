@@ -17,7 +17,7 @@ def choice_scores(network: TextNetwork, batch: Batch, *, prefix_lm: bool = False
     """
     targets = batch["targets"]
     choices = targets.shape[1]
-    flat = {}
+    flat: Batch = {}
     for name in ("inputs", "input_mask", "decoder_inputs"):
         if name in batch:
             whole = batch[name]
