@@ -131,18 +131,20 @@ def generate(
     top_p: Annotated[Optional[float], typer.Option(help="Choose among the likeliest with this probability.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choices.")] = 0,
     cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
+    device: cli_text.Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Continue a prompt with a trained GPT; of a long prompt it sees the end.
+    """Continue a prompt with a trained GPT; of one longer than its context it sees the end (data.too_long=truncate).
 
     Example: lit-transformer generate runs/gpt_tiny/<run-id> --prompt "Return the"
     """
     from lit_transformer.inference.generate import Generation, continue_prompt
+    from lit_transformer.inference.text_run import open_text_run
 
     settings = Generation(
         max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, use_cache=cache
     )
-    text = continue_prompt(run, prompt, settings)
+    text = continue_prompt(open_text_run(run, device=device), prompt, settings)
     print(json.dumps({"prompt": prompt, "text": text}, ensure_ascii=False) if as_json else text)
 
 
@@ -150,6 +152,7 @@ def generate(
 def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="test or val.")] = "test",
+    device: cli_text.Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a trained run on a whole split; for BLEU and chrF also tells sacrebleu's signatures.
@@ -161,7 +164,7 @@ def evaluate(
     from lit_transformer.inference.evaluate import evaluate as measure
     from lit_transformer.inference.evaluate import signatures_of
 
-    metrics = measure(run, "val" if split == "val" else "test")
+    metrics = measure(run, "val" if split == "val" else "test", device=device)
     signatures = signatures_of(metrics)
     if as_json:
         print(json.dumps({**metrics, **({"signatures": signatures} if signatures else {})}, indent=2))

@@ -20,6 +20,10 @@ File = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto is what trainer.accelerator=auto would train on.")
+]
+
 
 def translate(
     run: Run,
@@ -35,15 +39,19 @@ def translate(
     top_k: Annotated[Optional[int], typer.Option(help="Draw among the k likeliest tokens.")] = None,
     top_p: Annotated[Optional[float], typer.Option(help="Draw among the likeliest with this probability.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Translate texts, a file or standard input, line by line in their order; also answers text_to_text runs.
+
+    A text is a whole source: write it as the run's data.source_template would; data.prefix is put before it here.
 
     Examples: lit-transformer translate runs/translation_tiny/<run-id> "forty-two"
 
     lit-transformer translate runs/translation_multi30k/<run-id> --file test.en > test.de
     """
     from lit_transformer.inference.lines import answered, given_lines
+    from lit_transformer.inference.text_run import open_text_run
     from lit_transformer.inference.translate import Translating, Translator
 
     lines = given_lines(texts, file)
@@ -51,7 +59,7 @@ def translate(
         beam_size=beam_size, length_penalty=length_penalty, max_length=max_length, n_best=n_best,
         temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
     )  # fmt: skip
-    translator = Translator(run, settings)
+    translator = Translator(open_text_run(run, device=device), settings)
     found = answered(lines, "translating", translator.translate)
     if as_json:
         _print([{"source": source, "translations": [vars(text) for text in best]} for source, best in found])
@@ -68,6 +76,7 @@ def fill(
     run: Run,
     text: Annotated[str, typer.Argument(help="A text with [MASK] wherever something is missing.")],
     top: Annotated[int, typer.Option(help="Show this many ways to fill the blanks.")] = 5,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Fill the blanks of a text with a BERT, a T5 or a GLM: the best few ways and their probabilities.
@@ -77,7 +86,7 @@ def fill(
     from lit_transformer.inference.fill import fill as find
     from lit_transformer.inference.text_run import open_text_run
 
-    found = find(open_text_run(run), text, top=top)
+    found = find(open_text_run(run, device=device), text, top=top)
     if as_json:
         _print({"text": text, "fillings": [vars(filling) for filling in found]})
         return
@@ -97,6 +106,7 @@ def classify(
         Optional[str], typer.Option(help='Ask a language model: the prompt, such as "{text} It was".')
     ] = None,
     labels: Annotated[Optional[str], typer.Option(help='The words for the classes, such as "bad, good".')] = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Tell which class each text has, and how sure that is; an empty line stays empty.
@@ -114,7 +124,7 @@ def classify(
             "--pair\n  got      no text on the command line\n  fix      in lines, put a tab before the pair"
         )
     lines = given_lines(texts, file)
-    classifier = TextClassifier(open_text_run(run), template=template, labels=labels)
+    classifier = TextClassifier(open_text_run(run, device=device), template=template, labels=labels)
     found = answered(lines, "classifying", classifier.classify)
     if texts and pair is not None:
         found = zip(texts, classifier.classify(texts, pairs=pair), strict=True)
@@ -135,16 +145,25 @@ def choose(
     template: Annotated[
         Optional[str], typer.Option(help='Ask a language model: the prompt, such as "{context} because".')
     ] = None,
+    question: Annotated[
+        Optional[str],
+        typer.Option(help="Of a premise as in COPA: cause or effect, for which its full stop becomes because or so."),
+    ] = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Tell which choice goes best with a context.
 
-    Example: lit-transformer choose runs/copa_gpt/<run-id> "My body cast a shadow." "The sun rose." "The grass was cut."
+    Examples: lit-transformer choose runs/copa_gpt/<run-id> --question cause "My body cast a shadow." "The sun rose."
+    "The grass was cut."
+
+    lit-transformer choose runs/gpt_choice_tiny/<run-id> "Ben went from the hall to the barn without the key."
+    "The key is in the hall." "The key is in the barn."
     """
     from lit_transformer.inference.choices import choose as find
     from lit_transformer.inference.text_run import open_text_run
 
-    found = find(open_text_run(run), context, choices, template=template)
+    found = find(open_text_run(run, device=device), context, choices, template=template, question=question)
     if as_json:
         _print({"context": context, **vars(found)})
         return

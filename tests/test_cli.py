@@ -1,11 +1,14 @@
 """The shell itself: help, imports, status."""
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from lit_transformer import cli, cli_text
 
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
          "export", "compare", "doctor", "sweep run", "sweep status", "sweep retry"]  # fmt: skip
@@ -61,6 +64,18 @@ def test_a_trial_is_what_a_json_file_says(tmp_path, tiny_experiment):
     run = RunFolder(Path(done.stdout.strip()))
     assert run.read_config()["model"]["num_heads"] == 4 and run.read_config()["seed"] == 7
     assert run.read_origins()["model.num_heads"].endswith("cell.json")
+
+
+def test_the_default_of_a_verbs_option_stands_there_alone():
+    from lit_transformer.inference.fill import fill
+    from lit_transformer.inference.generate import Generation
+    from lit_transformer.inference.translate import Translating
+
+    for verb, inside in ((cli.generate, Generation), (cli_text.translate, Translating), (cli_text.fill, fill)):
+        options = {"use_cache" if name == "cache" else name for name in inspect.signature(verb).parameters}
+        shared = {name: option for name, option in inspect.signature(inside).parameters.items() if name in options}
+        settings = shared.keys() - {"run", "text"}
+        assert settings and all(shared[name].default is inspect.Parameter.empty for name in settings)
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"seed": 1}'])

@@ -13,8 +13,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds experiments/ and sweeps/ beside the package."""
 COMMAND_LINE = "command line"
 
-_TEMPLATE = re.compile(r"\{\w+\}")
-"""A field in braces, which YAML would read as a mapping to nothing."""
+_TEMPLATE = re.compile(r"\{[\w.]+\}")
+"""A field in braces, nested ones with dots, which YAML would read as a mapping to nothing."""
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,18 @@ TASK_OBJECTIVES: dict[str, dict[str, tuple[str, ...]]] = {
 """`task` -> the kinds of model it trains -> the objectives it trains them with, the default one first."""
 
 
-ROW_TASKS = ("translation", "text_to_text", "classification", "multiple_choice")
+PAIR_TASKS = ("translation", "text_to_text")
+"""Tasks whose rows are a source and a target."""
+
+ROW_TASKS = (*PAIR_TASKS, "classification", "multiple_choice")
 """Tasks whose data are rows of text; a language model's are blocks of one long text."""
 
 IMAGE_TASKS = ("segmentation",)
 """Tasks whose data are images."""
 
-PAIR_TASKS = ("translation", "text_to_text")
-"""Tasks whose rows are a source and a target."""
+
+NAMED_SOURCES = ("tsv", "jsonl", "hub")
+"""Values of data.source whose fields the settings name; the rows of the others have the columns' own names."""
 
 
 def default_objective(task: str, model_kind: str) -> str | None:

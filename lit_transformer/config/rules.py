@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from lit_transformer.config.durations import seconds
 from lit_transformer.config.models import T5Config, TransformerConfig
-from lit_transformer.config.registry import IMAGE_TASKS, PAIR_TASKS, ROW_TASKS, TASK_OBJECTIVES
+from lit_transformer.config.registry import IMAGE_TASKS, NAMED_SOURCES, PAIR_TASKS, ROW_TASKS, TASK_OBJECTIVES
 from lit_transformer.config.rules_base import Broken, Rule
 from lit_transformer.config.rules_images import image_rules
 from lit_transformer.config.schema import ExperimentConfig
@@ -255,6 +255,12 @@ def _data(config: ExperimentConfig) -> Iterator[Broken]:
             f"null with source {source}",
             "the folder of the data" if images else "a file or glob",
             f"set data.path={'FOLDER' if images else 'FILE'}, or data.source=builtin",
+        )
+    if data.source_template is not None and not (config.task in PAIR_TASKS and source in NAMED_SOURCES):
+        yield Broken(
+            ("data.source_template", "task", "data.source"),
+            f"{data.source_template!r} with task {config.task} and data.source {data.source}",
+            f"null, or {' or '.join(PAIR_TASKS)} with rows whose fields have names: {', '.join(NAMED_SOURCES)}",
         )
     held_out = (0 if data.val_path else data.val_fraction) + (0 if data.test_path else data.test_fraction)
     if held_out >= 1:

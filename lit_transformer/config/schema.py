@@ -113,6 +113,8 @@ class DataConfig:
     """Field that holds the label, a name or a number; of multiple choice, the number of the right choice from 0."""
     source_key: str = "source"
     """Field that holds the text to start from (translation, text_to_text); dots go into nested fields."""
+    source_template: str | None = None
+    """The source from several fields, such as `question: {question} context: {context}`; null = source_key alone."""
     target_key: str = "target"
     """Field that holds the text to produce."""
     context_key: str = "context"
@@ -122,7 +124,7 @@ class DataConfig:
     prefix: str = ""
     """Put before each source (translation, text_to_text), such as `translate English to German: `."""
     too_long: Literal["truncate", "refuse"] = "truncate"
-    """A row longer than the context: cut and counted, or an error that names it."""
+    """A row, or a text for a verb, that is longer than the context: cut and counted, or an error that names it."""
     empty: Literal["drop", "refuse"] = "drop"
     """A row with an empty text: left out and counted, or an error that names it."""
     hub_config: str | None = None

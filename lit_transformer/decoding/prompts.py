@@ -20,13 +20,14 @@ def decode_prompts(
     max_length: int | None = None,
     generator: torch.Generator | None = None,
     use_cache: bool = True,
+    prefix_lm: bool = False,
     **settings: Unpack[Settings],
 ) -> list[list[Hypothesis]]:
     """What a decoder-only network writes after ids (rows, time), the best first: `n_best` for each row.
 
     Prompt and text fit the context together, and max_length None is all the room that the prompt leaves;
-    `sampling.generate` goes on past it. The other settings are those of `Search`. Raises UserError for one out of range
-    and for a prompt that is empty or leaves too little room.
+    `sampling.generate` goes on past it. With prefix_lm the prompt is a prefix, seen whole. The other settings are those
+    of `Search`. Raises UserError for one out of range and for a prompt that is empty or leaves too little room.
     """
     context, time = network.config.context_length, ids.shape[1]
     room = context - time + 1  # the last token that is written is never read
@@ -40,4 +41,6 @@ def decode_prompts(
     )  # fmt: skip
     search = Search(stop_token=stop_token, max_length=room if max_length is None else max_length, **settings)
     with evaluating(network):
-        return find_texts(PromptSteps(network, cached=use_cache), ids, search, generator)
+        return find_texts(
+            PromptSteps(network, prefix=time if prefix_lm else None, cached=use_cache), ids, search, generator
+        )

@@ -17,8 +17,10 @@ class NextTokenModel(Protocol):
     def config(self) -> TextModelConfig:
         """The network's settings."""
 
-    def hidden_states(self, inputs: Tensor, *, cache: KVCache | None = None) -> Tensor:
-        """Ids (batch, time) -> (batch, time, d_model)."""
+    def hidden_states(
+        self, inputs: Tensor, *, cache: KVCache | None = None, prefix_length: Tensor | None = None
+    ) -> Tensor:
+        """Ids (batch, time) -> (batch, time, d_model); with prefix_length (batch), those so many see one another."""
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., d_model) -> logits (..., vocab_size)."""
@@ -72,11 +74,13 @@ def generate(
     generator: torch.Generator | None = None,
     use_cache: bool = True,
     stop_token: int | None = None,
+    prefix_lm: bool = False,
 ) -> Tensor:
     """Continue ids (batch, time): (batch, time + new), new <= max_new_tokens.
 
     The network sees the last context_length tokens; past that the window slides, and every position in it changes, so
     the cache is rebuilt at each token. A row that has produced stop_token goes on with it; all rows stopped is the end.
+    With prefix_lm, as networks of that objective are trained, what the window holds of ids is a prefix, seen whole.
     The generator lives on the device of ids. Raises UserError for a setting out of range and an empty prompt.
     """
     require(
@@ -87,10 +91,11 @@ def generate(
         ]
     )
     cache = model.new_cache() if use_cache else None
+    prefix = ids.shape[1] if prefix_lm else None
     stopped = torch.zeros(ids.shape[0], 1, dtype=torch.bool, device=ids.device)
     with evaluating(model):
         for _ in range(max_new_tokens):
-            logits = model.logits(_last_hidden(model, ids, cache))  # (batch, vocab_size)
+            logits = model.logits(_last_hidden(model, ids, prefix, cache))  # (batch, vocab_size)
             token = choose_tokens(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
             if stop_token is not None:
                 token = token.masked_fill(stopped, stop_token)
@@ -101,11 +106,13 @@ def generate(
     return ids
 
 
-def _last_hidden(model: NextTokenModel, ids: Tensor, cache: KVCache | None) -> Tensor:
-    context_length = model.config.context_length
-    if cache is None:
-        return model.hidden_states(ids[:, -context_length:])[:, -1]  # (batch, d_model)
-    if ids.shape[1] > context_length:
-        cache.reset()
-        ids = ids[:, -context_length:]  # (batch, context_length)
-    return model.hidden_states(ids[:, cache.length :], cache=cache)[:, -1]  # (batch, d_model)
+def _last_hidden(model: NextTokenModel, ids: Tensor, prefix: int | None, cache: KVCache | None) -> Tensor:
+    beyond = ids.shape[1] - model.config.context_length
+    if beyond > 0:
+        ids = ids[:, beyond:]  # (batch, context_length)
+        prefix = None if prefix is None else max(prefix - beyond, 0)
+        if cache is not None:
+            cache.reset()
+    prefix_length = None if prefix is None else ids.new_full((len(ids),), prefix)  # (batch,)
+    new = ids if cache is None else ids[:, cache.length :]  # (batch, tokens that the cache lacks)
+    return model.hidden_states(new, cache=cache, prefix_length=prefix_length)[:, -1]  # (batch, d_model)

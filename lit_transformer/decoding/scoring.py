@@ -39,13 +39,15 @@ def score_pairs(
     max_tokens: int,
     start_token: int | None = None,
     pad_token: int = 0,
+    prefix_lm: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[float]:
     """Log-probability of each pair's second part after its first, in nats, in the order of pairs.
 
     A decoder-only network reads both as one row; an encoder-decoder reads the first as its source, and start_token and
-    the second as its target. What should count besides, such as an end token, is in the second part. max_tokens is that
-    of a batch, as in `in_batches`. Raises UserError for an empty part, and for a pair longer than the context.
+    the second as its target. What should count besides, such as an end token, is in the second part. With prefix_lm
+    the first part is a prefix, seen whole. max_tokens is that of a batch, as in `in_batches`. Raises UserError for an
+    empty part, and for a pair longer than the context.
     """
     two_sided = isinstance(network, Seq2Seq)
     if two_sided and start_token is None:
@@ -63,7 +65,12 @@ def score_pairs(
     device = network.output_weight.device
 
     def work(batch: list[Pair]) -> list[float]:
-        rows = _two_sided_batch(batch, start_token, pad_token) if two_sided else _one_sided_batch(batch, pad_token)
+        if two_sided:
+            rows = _two_sided_batch(batch, start_token, pad_token)
+        else:
+            rows = _one_sided_batch(batch, pad_token)
+            if prefix_lm:
+                rows["prefix_length"] = torch.tensor([len(prompt) for prompt, _ in batch])  # (rows,)
         return sequence_log_probability(network, **{name: rows[name].to(device) for name in rows}).tolist()
 
     return in_batches(pairs, work, lengths=sizes, max_tokens=max_tokens, progress=progress)

@@ -73,16 +73,21 @@ class SourceSteps(Steps):
 
 
 class PromptSteps(Steps):
-    """A decoder-only network that goes on from prompts of one length."""
+    """A decoder-only network that goes on from prompts of one length, the first `prefix` tokens of which it sees whole.
 
-    def __init__(self, network: NextTokenModel, *, cached: bool = True) -> None:
+    prefix None: every token sees those before it alone.
+    """
+
+    def __init__(self, network: NextTokenModel, *, prefix: int | None = None, cached: bool = True) -> None:
         super().__init__(cached=cached)
-        self.network = network
+        self.network, self.prefix = network, prefix
         self.cache = network.new_cache() if cached else None
 
     def read(self, tokens: Tensor) -> Tensor:
         """Logits (rows, vocab_size) after the last token."""
-        return self.network.logits(self.network.hidden_states(tokens, cache=self.cache)[:, -1])
+        prefix_length = None if self.prefix is None else tokens.new_full((len(tokens),), self.prefix)  # (rows,)
+        hidden = self.network.hidden_states(tokens, cache=self.cache, prefix_length=prefix_length)
+        return self.network.logits(hidden[:, -1])
 
     def reorder_state(self, rows: Tensor, sources: Tensor | None) -> None:
         """Every row carries its prompt."""

@@ -125,7 +125,7 @@ def _batch(run: TextRun, network: TextNetwork, text: str, target: str | None) ->
         first, last = run.specials.required(*around, by=by)
         ids = [first, *ids, last]
     inputs = _row(run, ids)  # (1, time)
-    how = {"prefix_length": torch.tensor([len(ids)])} if isinstance(network, GLM) else {}
+    how = {"prefix_length": torch.tensor([len(ids)])} if isinstance(network, GLM) or run.prefix_lm else {}
     return {"inputs": inputs, **how}
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.suggest import did_you_mean
+from lit_transformer.data.rows.copa import CONNECTORS, with_connector
 from lit_transformer.inference.given_rows import Scorer, as_text
 from lit_transformer.inference.lines import Report
 from lit_transformer.inference.text_run import TextRun
@@ -90,8 +92,13 @@ class TextClassifier:
         return {"text": first, "pair": second}
 
 
-def choose(run: TextRun, context: str, choices: Sequence[str], *, template: str | None = None) -> Choice:
-    """The choice that goes best with a context, by a run of the task multiple_choice or a GPT; raises UserError."""
+def choose(
+    run: TextRun, context: str, choices: Sequence[str], *, template: str | None = None, question: str | None = None
+) -> Choice:
+    """The choice that goes best with a context, by a run of the task multiple_choice or a GPT; raises UserError.
+
+    With a question, `cause` or `effect`, the context is a premise of COPA's, and gets the word that its reader adds.
+    """
     own = run.config.task == "multiple_choice"
     if not own and not run.writes:
         raise run.refuse("choose", "a run of the task multiple_choice, or a GPT")
@@ -101,12 +108,24 @@ def choose(run: TextRun, context: str, choices: Sequence[str], *, template: str 
         raise UserError(f"choose\n  got      {', '.join(choices)}\n  allowed  two different choices or more")
     if not all(text.strip() for text in (context, *choices)):
         raise UserError("choose\n  got      an empty text\n  allowed  a context and choices that are not blank")
+    if question is not None:
+        context = with_connector(context, _known_question(question))
     config = as_text(run.config, "multiple_choice", template or (None if own else "{context}"))
     row = {"context": context, **{f"choice{number}": text for number, text in enumerate(choices, start=1)}}
     scores, truncated = Scorer(run=run, config=config).scores([row], ["the context"])
     if truncated:
         tell(f"the context is cut: with a choice it is longer than model.context_length={run.context_length}")
     return _choice(choices, scores[0].softmax(dim=-1).tolist())
+
+
+def _known_question(question: str) -> str:
+    if question in CONNECTORS:
+        return question
+    near = did_you_mean(question, CONNECTORS)
+    raise UserError(
+        f"--question\n  got      {question}\n  allowed  {', '.join(CONNECTORS)}"
+        + (f"\n  fix      did you mean {near}?" if near else "")
+    )
 
 
 def _trained_labels(run: TextRun) -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from lit_transformer.inference.load import load_weights, open_run, run_config
+from lit_transformer.inference.load import find_device, load_weights, open_run, run_config
 from lit_transformer.records.atomic import read_json
 from lit_transformer.tasks.text_metrics import signatures
 from lit_transformer.training.registry import build_parts, open_prepared
@@ -16,18 +16,21 @@ from lit_transformer.training.registry import build_parts, open_prepared
 Split = Literal["test", "val"]
 
 
-@torch.inference_mode()
-def evaluate(path: Path, split: Split) -> dict[str, float]:
-    """Metrics of the best checkpoint over the whole split, by full name; raises UserError."""
-    run = open_run(path)
+def evaluate(path: Path, split: Split, *, device: str = "cpu") -> dict[str, float]:
+    """Metrics of the best checkpoint over the whole split, by full name, computed on a device that `find_device` knows.
+
+    Raises UserError.
+    """
+    run, place = open_run(path), find_device(device)
     config = run_config(run)
     parts = build_parts(config, open_prepared(config, read_json(run.prepared_file)))
-    task = load_weights(parts.task, run)
+    task = load_weights(parts.task, run).to(place)
     loaders = parts.data.test_dataloader() if split == "test" else parts.data.val_dataloader()
     shown = Console(stderr=True)
-    for probe, loader in enumerate(loaders if isinstance(loaders, list) else [loaders]):
-        for batch in track(loader, f"{split} split", console=shown, transient=True, disable=not shown.is_terminal):
-            task.evaluate(batch, split, probe=probe > 0)
+    with torch.inference_mode():
+        for probe, loader in enumerate(loaders if isinstance(loaders, list) else [loaders]):
+            for batch in track(loader, f"{split} split", console=shown, transient=True, disable=not shown.is_terminal):
+                task.evaluate({name: value.to(place) for name, value in batch.items()}, split, probe=probe > 0)
     return {f"{split}/{name}": value for name, value in task.metrics(task.evaluation.take(), split).items()}
 
 

@@ -27,7 +27,7 @@ class Filling:
 
 
 @torch.inference_mode()
-def fill(run: TextRun, text: str, *, top: int = 5) -> list[Filling]:
+def fill(run: TextRun, text: str, *, top: int) -> list[Filling]:
     """The `top` likeliest ways to fill the blanks of a text; ways that read the same are one.
 
     A BERT puts one token into each blank, a T5 and a GLM one to LONGEST, of which a blank's end is a part of the

@@ -56,7 +56,7 @@ def _by_bert(run: TextRun, pieces: Pieces, width: int) -> list[Way]:
         ids += [mask, *piece]
     ids.append(sep)
     _check_length(run, len(ids))
-    values = run.network(torch.tensor([ids]))[0, places].float().log_softmax(dim=-1)  # (blanks, vocab_size)
+    values = run.network(run.tensor([ids]))[0, places].float().log_softmax(dim=-1)  # (blanks, vocab_size)
     values[:, _no_text(run)] = -torch.inf
     best = [blank.topk(min(width, blank.isfinite().sum().item())) for blank in values]
     choices = [list(zip(blank.indices.tolist(), blank.values.tolist(), strict=True)) for blank in best]
@@ -89,10 +89,10 @@ def _by_t5(run: TextRun, pieces: Pieces, width: int) -> list[Way]:
         for sentinel, span in zip(sentinels, way.spans, strict=False):
             written += [sentinel, *span]
         written.append(sentinels[blank])
-        steps = SourceSteps(network, torch.tensor([ids]))
+        steps = SourceSteps(network, run.tensor([ids]))
         stop = end if blank == blanks - 1 else sentinels[blank + 1]
         room = run.context_length - len(written) - 2 * (blanks - 1 - blank)
-        return _written(run, way, steps, torch.tensor([written]), stop=stop, room=room, width=width)
+        return _written(run, way, steps, run.tensor([written]), stop=stop, room=room, width=width)
 
     return _in_turn(blanks, width, write)
 
@@ -114,13 +114,13 @@ def _by_glm(run: TextRun, pieces: Pieces, width: int) -> list[Way]:
             inputs += [start, *span]
             positions += [place] * (len(span) + 1)
             inner += range(1, len(span) + 2)
-        rows = (torch.tensor([row]) for row in (inputs, positions, inner))  # (1, time) each
+        rows = (run.tensor([row]) for row in (inputs, positions, inner))  # (1, time) each
         given = dict(zip(("inputs", "positions", "block_positions"), rows, strict=True))
-        given["prefix_length"] = torch.tensor([len(text)])
+        given["prefix_length"] = torch.tensor([len(text)], device=run.device)
         blank = len(way.spans)
-        steps = BlankSteps(network, given, torch.tensor([places[blank]]))
+        steps = BlankSteps(network, given, torch.tensor([places[blank]], device=run.device))
         room = run.context_length - len(inputs) - 1 - 2 * (len(places) - 1 - blank)
-        return _written(run, way, steps, torch.tensor([[start]]), stop=end, room=room, width=width)
+        return _written(run, way, steps, run.tensor([[start]]), stop=end, room=room, width=width)
 
     return _in_turn(len(places), width, write)
 

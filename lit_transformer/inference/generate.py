@@ -1,13 +1,12 @@
 """`generate`: continue a prompt."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.decoding.sampling import generate
-from lit_transformer.inference.text_run import TextRun, open_text_run
+from lit_transformer.inference.text_run import TextRun
 from lit_transformer.models.gpt import GPT
 from lit_transformer.training.resume import tell
 
@@ -16,25 +15,31 @@ from lit_transformer.training.resume import tell
 class Generation:
     """How to continue a prompt."""
 
-    max_new_tokens: int = 100
-    temperature: float = 0.8
+    max_new_tokens: int
+    temperature: float
     """0 takes the most likely token each time."""
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
-    use_cache: bool = True
+    top_k: int | None
+    top_p: float | None
+    seed: int
+    use_cache: bool
 
 
-def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
-    """The prompt and its continuation by the run in a folder; raises UserError where that holds no GPT, or a head.
+def continue_prompt(run: TextRun, prompt: str, settings: Generation) -> str:
+    """The prompt and its continuation by a run; raises UserError where that is no GPT, or one with a head.
 
-    Says on standard error where the network sees but the end of a long prompt.
+    Says on standard error where the network sees but the end of a long prompt, and with data.too_long=refuse raises.
     """
-    run = open_text_run(path)
     if not isinstance(run.network, GPT):
         raise run.refuse("generate", "a GPT without a head: task language_model, or objective.name=text")
     ids = _encode(run, prompt)
     if ids.shape[1] > run.context_length:
+        if run.config.data.too_long == "refuse":
+            raise UserError(
+                "the prompt is longer than the context\n"
+                f"  got      {ids.shape[1]} tokens: {prompt[:60]!r}\n"
+                f"  allowed  {run.context_length} (model.context_length; the run has data.too_long=refuse)\n"
+                "  fix      give the end of it alone"
+            )
         seen = f"the network sees the last {run.context_length} (model.context_length)"
         tell(f"the prompt has {ids.shape[1]} tokens: {seen}")
     made = generate(
@@ -44,9 +49,10 @@ def continue_prompt(path: Path, prompt: str, settings: Generation) -> str:
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,
-        generator=torch.Generator().manual_seed(settings.seed),
+        generator=torch.Generator(device=run.device).manual_seed(settings.seed),
         use_cache=settings.use_cache,
         stop_token=run.specials.eot,
+        prefix_lm=run.prefix_lm,
     )
     return run.spaces.continued(prompt, made[0, ids.shape[1] :].tolist())
 
@@ -57,4 +63,4 @@ def _encode(run: TextRun, prompt: str) -> torch.Tensor:
         if run.specials.eot is None:
             raise UserError("The prompt is empty.\n  fix      give some text with --prompt")
         ids = [run.specials.eot]  # what stands before every document
-    return torch.tensor([ids])  # (1, time)
+    return run.tensor([ids])  # (1, time)

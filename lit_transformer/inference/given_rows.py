@@ -87,11 +87,11 @@ class Scorer:
 
     @torch.inference_mode()
     def _batch_scores(self, batch: dict[str, Tensor]) -> Tensor:
-        inputs = inputs_of(batch)
+        inputs = {name: value.to(self.run.device) for name, value in inputs_of(batch).items()}
         if self.config.objective.name == "text":
-            return choice_scores(self.run.network, inputs)  # (rows, choices)
+            return choice_scores(self.run.network, inputs, prefix_lm=self.run.prefix_lm).cpu()  # (rows, choices)
         logits = self.run.network(**{name: inputs[name] for name in inputs if name not in ("targets", "lm_targets")})
-        return logits.float().log_softmax(dim=-1)  # (rows, choices)
+        return logits.float().log_softmax(dim=-1).cpu()  # (rows, choices)
 
     def _given(self, rows: Sequence[Mapping[str, str]], places: Sequence[str]) -> tuple[GivenRows, int]:
         """The rows as ids, and how many of them were cut to the context."""

@@ -9,6 +9,7 @@ import torch
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import load_layers
 from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.processes.hardware import accelerator
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
@@ -28,6 +29,23 @@ def open_run(path: str | os.PathLike[str]) -> RunFolder:
             "  fix      give a run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep"
         )
     return run
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `auto` (that of trainer.accelerator=auto), cpu, cuda, cuda:N or mps.
+
+    Raises UserError where this machine has no such device.
+    """
+    wanted = accelerator() if name == "auto" else name
+    here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    if wanted in here or f"{wanted}:0" in here:
+        return torch.device(wanted)
+    raise UserError(
+        f"--device\n  got      {name}{f', here {wanted}' if name != wanted else ''}\n"
+        f"  allowed  auto, or what this machine has for torch {torch.__version__}: {', '.join(here)}\n"
+        "  fix      --device cpu works everywhere"
+    )
 
 
 def best_checkpoint(run: RunFolder) -> dict[str, Any]:
@@ -51,8 +69,9 @@ def load_task(path: str | os.PathLike[str], *, device: str | torch.device = "cpu
     """The trained task of a run's folder, in evaluation mode; called with ids it gives logits at every position.
 
     ids (batch, time) -> (batch, time, vocab_size); an encoder-decoder takes source ids and, unshifted, decoder ids; a
-    classifier gives (batch, classes). Raises UserError where the folder is no run, or its checkpoint is missing or
-    damaged.
+    classifier gives (batch, classes). A GPT of the objective prefix_lm also takes prefix_length (batch), the tokens
+    that see one another, without which each sees those before it alone. Raises UserError where the folder is no run, or
+    its checkpoint is missing or damaged.
     """
     run = open_run(path)
     config = run_config(run)

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import TextModelConfig
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.specials import Specials, specials_of
 from lit_transformer.data.tokenizers import load_tokenizer
-from lit_transformer.inference.load import load_task, open_run
+from lit_transformer.inference.load import find_device, load_task, open_run
 from lit_transformer.inference.spaces import Spaces
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.gpt import GPT
@@ -48,10 +50,24 @@ class TextRun:
         """Whether it is a GPT without a head, which goes on with a text, and tells how likely one is."""
         return isinstance(self.network, GPT)
 
+    @property
+    def prefix_lm(self) -> bool:
+        """Whether its network was trained to see a prompt whole, in both directions."""
+        return self.config.objective.name == "prefix_lm"
+
     @cached_property
     def spaces(self) -> Spaces:
         """Its tokenizer's way with spaces."""
         return Spaces(self.tokenizer)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its network computes."""
+        return self.network.output_weight.device
+
+    def tensor(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Numbers for its network, on its device: (rows, time)."""
+        return torch.tensor(rows, device=self.device)
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, without special tokens; raises UserError as `check_text`."""
@@ -75,10 +91,10 @@ class TextRun:
         )
 
 
-def open_text_run(path: Path) -> TextRun:
-    """The run in a folder, its network in evaluation mode; raises UserError."""
+def open_text_run(path: Path, *, device: str = "cpu") -> TextRun:
+    """The run in a folder, its network in evaluation mode on a device that `find_device` knows; raises UserError."""
     run = open_run(path)
-    task = load_task(path)
+    task = load_task(path, device=find_device(device))
     tokenizer = load_tokenizer(run.tokenizer_file)
     assert isinstance(task.network, TextNetwork)
     return TextRun(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -11,7 +10,7 @@ from lit_transformer.decoding.batches import in_batches, pad
 from lit_transformer.decoding.search import Hypothesis
 from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.inference.lines import Report
-from lit_transformer.inference.text_run import open_text_run
+from lit_transformer.inference.text_run import TextRun
 from lit_transformer.models.seq2seq import Seq2Seq
 from lit_transformer.training.resume import tell
 
@@ -20,16 +19,16 @@ from lit_transformer.training.resume import tell
 class Translating:
     """How to translate; what is None is the run's `decoding` setting."""
 
-    beam_size: int | None = None
-    length_penalty: float | None = None
-    max_length: int | None = None
-    n_best: int = 1
+    beam_size: int | None
+    length_penalty: float | None
+    max_length: int | None
+    n_best: int
     """Texts for each line: the best of a beam, which is as wide then at least, or as many that are drawn."""
-    temperature: float = 0.0
+    temperature: float
     """Above 0 draws instead of searching."""
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
+    top_k: int | None
+    top_p: float | None
+    seed: int
     max_tokens: int = 4096
     """Padded source tokens that are translated at once."""
 
@@ -63,13 +62,14 @@ EMPTY = Translation("", 0.0, 0.0)
 class Translator:
     """An encoder-decoder's run; raises UserError for another one."""
 
-    def __init__(self, path: Path, settings: Translating) -> None:
-        self.run = open_text_run(path)
+    def __init__(self, run: TextRun, settings: Translating) -> None:
+        self.run = run
         if not isinstance(self.run.network, Seq2Seq) or self.run.config.task not in ("translation", "text_to_text"):
             raise self.run.refuse("translate", "a run of the task translation or text_to_text")
         self.network, self.settings = self.run.network, settings
         self._pad, self._end = self.run.specials.required("pad", "end", by="translate")
-        self._generator = torch.Generator().manual_seed(settings.seed) if settings.temperature else None
+        drawing = settings.temperature > 0
+        self._generator = torch.Generator(device=run.device).manual_seed(settings.seed) if drawing else None
         self._lines = self._truncated = 0
 
     def translate(self, lines: Sequence[str], progress: Report | None = None) -> list[list[Translation]]:
@@ -115,7 +115,8 @@ class Translator:
         beam_size = given.beam_size
         if beam_size is None:
             beam_size = 1 if given.temperature else max(usual.beam_size, given.n_best)
-        inputs, mask = pad([ids for ids in sources for _ in range(drawn)], self._pad)  # (rows * drawn, time)
+        padded = pad([ids for ids in sources for _ in range(drawn)], self._pad)
+        inputs, mask = (part.to(self.run.device) for part in padded)  # (rows * drawn, time) each
         found = decode_sources(
             self.network,
             inputs,

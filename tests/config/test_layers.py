@@ -26,6 +26,7 @@ from lit_transformer.config.load import load_layers
         ("question: {source}", "question: {source}"),
         ("{text} It was", "{text} It was"),
         ("{text}", "{text}"),
+        ("{answers.text.0}: {q}", "{answers.text.0}: {q}"),
         ("C# and F#", "C# and F#"),
         ("- 1", "- 1"),
     ],

@@ -33,11 +33,13 @@ def seeded(seed: int) -> torch.Generator:
 @pytest.mark.parametrize("prompt_length", [1, 6, 10, 14])
 @pytest.mark.parametrize("new", [3, 12])  # 12 goes past the context from every prompt
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_cached_equals_uncached(name: str, prompt_length: int, new: int, temperature: float) -> None:
+@pytest.mark.parametrize("prefix_lm", [False, True])
+def test_cached_equals_uncached(name: str, prompt_length: int, new: int, temperature: float, prefix_lm: bool) -> None:
     model = make(name)
     prompt = torch.randint(31, (3, prompt_length), generator=seeded(1))
+    options = {"max_new_tokens": new, "temperature": temperature, "prefix_lm": prefix_lm}
     both = [
-        generate(model, prompt, max_new_tokens=new, temperature=temperature, generator=seeded(2), use_cache=cached)
+        generate(model, prompt, **options, generator=seeded(2), use_cache=cached)  # type: ignore[arg-type]
         for cached in (True, False)
     ]
     assert torch.equal(*both)
@@ -51,6 +53,21 @@ def test_greedy_takes_the_most_likely_token_of_the_sliding_window() -> None:
     for end in range(4, 13):
         logits = model(result[:, max(0, end - CONTEXT) : end])[:, -1]
         assert torch.equal(result[:, end], logits.argmax(-1))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("prompt_length", [1, 4, CONTEXT, CONTEXT + 3])
+def test_a_prefix_lm_sees_what_the_window_holds_of_the_prompt_whole(prompt_length: int, cached: bool) -> None:
+    model, ids = make("learned"), torch.randint(31, (2, prompt_length), generator=seeded(3))
+    new = CONTEXT + 4  # the prompt leaves the window
+    result = generate(model, ids, max_new_tokens=new, temperature=0, prefix_lm=True, use_cache=cached)
+    otherwise = 0
+    for end in range(prompt_length, prompt_length + new):
+        start = max(0, end - CONTEXT)
+        window, prefix = result[:, start:end], torch.full((2,), max(prompt_length - start, 0))
+        assert torch.equal(result[:, end], model(window, prefix_length=prefix)[:, -1].argmax(-1))
+        otherwise += not torch.equal(result[:, end], model(window)[:, -1].argmax(-1))
+    assert otherwise or prompt_length == 1  # which sees itself alone anyway
 
 
 def test_generator_decides_and_the_global_one_is_left_alone() -> None:

@@ -57,6 +57,19 @@ def test_alone_is_in_a_batch_whatever_the_padding(kind: str, monkeypatch: pytest
     assert score(peers, pairs) == pytest.approx(together, abs=1e-4)
 
 
+@torch.no_grad()
+def test_the_first_part_of_a_prefix_lm_is_seen_whole() -> None:
+    peers, pairs = gpt(4), make_pairs()
+    found = score(peers, pairs, prefix_lm=True)
+    for (prompt, text), total in zip(pairs, found, strict=True):
+        inputs, whole = torch.tensor([[*prompt, *text][:-1]]), torch.tensor([len(prompt)])
+        values = peers.ours(inputs, prefix_length=whole)[0, len(prompt) - 1 :].log_softmax(dim=-1)  # (text, vocab)
+        assert total == pytest.approx(values.gather(1, torch.tensor(text)[:, None]).sum().item(), rel=1e-5)
+    long = [place for place, (prompt, _) in enumerate(pairs) if len(prompt) > 1]
+    causal = score(peers, pairs)
+    assert all(abs(found[place] - causal[place]) > 1e-4 for place in long)
+
+
 def test_choices_of_one_token_are_a_softmax() -> None:
     peers = gpt(2)
     totals = torch.tensor(score(peers, [([3, 4, 5], [token]) for token in range(23)]))

@@ -181,17 +181,31 @@ def make_gpt() -> GPT:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_prompts_are_continued_the_same_with_and_without_cache(way: str) -> None:
+@pytest.mark.parametrize("prefix_lm", [False, True])
+def test_prompts_are_continued_the_same_with_and_without_cache(way: str, prefix_lm: bool) -> None:
     network, prompts = make_gpt(), torch.randint(2, VOCAB, (5, 6), generator=seeded(5))
-    found = decode_prompts(network, prompts, stop_token=STOP, **WAYS[way])
-    assert_same(decode_prompts(network, prompts, stop_token=STOP, use_cache=False, **WAYS[way]), found)
+    options = {"stop_token": STOP, "prefix_lm": prefix_lm, **WAYS[way]}
+    found = decode_prompts(network, prompts, **options)
+    assert_same(decode_prompts(network, prompts, use_cache=False, **options), found)
     for row, texts in enumerate(found):
-        assert_same(decode_prompts(network, prompts[row : row + 1], stop_token=STOP, **WAYS[way]), [texts])
+        assert_same(decode_prompts(network, prompts[row : row + 1], **options), [texts])
+        total = sum_of(network, prompts[row], texts[0], 6 if prefix_lm else None)
+        assert texts[0].log_probability == pytest.approx(total)
     if way == "greedy":
         room = CONTEXT - 6 + 1
-        free = generate(network, prompts, max_new_tokens=room, temperature=0, stop_token=STOP)[:, 6:].tolist()
+        how = {"max_new_tokens": room, "temperature": 0, "stop_token": STOP, "prefix_lm": prefix_lm}
+        free = generate(network, prompts, **how)[:, 6:].tolist()  # type: ignore[arg-type]
         padded = [texts[0].ids + [STOP] * (room - len(texts[0].ids)) for texts in found]
         assert [row[: len(free[0])] for row in padded] == free
+
+
+@torch.no_grad()
+def sum_of(network: GPT, prompt: Tensor, text: Hypothesis, prefix: int | None) -> float:
+    """Log-probability of a text after a prompt, in one pass."""
+    ids = torch.tensor([*prompt.tolist(), *text.ids, *[STOP] * text.ended])
+    prefix_length = None if prefix is None else torch.tensor([prefix])
+    values = network(ids[None, :-1], prefix_length=prefix_length)[0].log_softmax(dim=-1)  # (time, vocab_size)
+    return values.gather(1, ids[1:, None])[len(prompt) - 1 :].sum().item()
 
 
 @pytest.mark.parametrize(

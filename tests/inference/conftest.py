@@ -30,6 +30,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, tiny_text: Path) -> dict[
         "answers": ["task=text_to_text", "model.kind=t5", "model.context_length=12", "data.prefix='small: '", *words],
         "gpt": [*text, "model.kind=gpt", "data.tokenizer.kind=characters"],
         "gpt words": [*text, "model.kind=gpt", *WHOLE_WORDS],
+        "gpt prefix": [*text, "model.kind=gpt", *WHOLE_WORDS, "objective.name=prefix_lm", *TELLING],
         **{kind: [*text, f"model.kind={kind}", *WHOLE_WORDS] for kind in ("bert", "t5", "glm")},
         "bert bpe": [*text, "model.kind=bert", "data.tokenizer.vocab_size=300"],
         "bert wordpiece": [*text, "model.kind=bert", "data.tokenizer.kind=wordpiece", "data.tokenizer.vocab_size=60"],
@@ -65,4 +66,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, list[str]
     return get
 
 
-STEPS = {"t5": 200, "glm": 200, "translation": 150, "choices": 150, "gpt text": 150}
+TELLING = ["model.num_layers=2", "model.init_std=0.5"]
+"""Makes the last token's logits tell a mask: in one layer it sees all anyway, and training here unlearns looking."""
+
+STEPS = {"t5": 200, "glm": 200, "translation": 150, "choices": 150, "gpt text": 150, "gpt prefix": 5}

@@ -15,8 +15,10 @@ import yaml
 from lit_transformer.cli import main
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.load import load_layers
+from lit_transformer.inference.generate import Generation
 from lit_transformer.inference.load import load_task
 from lit_transformer.inference.text_run import TextRun, open_text_run
+from lit_transformer.inference.translate import Translating
 from lit_transformer.records.atomic import read_json
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
@@ -115,12 +117,29 @@ def opened(path: Path) -> Made:
     return Made(path, load_task(path), open_text_run(path))
 
 
+def generation(**given: object) -> Generation:
+    """Settings for tests: 40 tokens, drawn."""
+    usual = {"max_new_tokens": 40, "temperature": 0.8, "top_k": None, "top_p": None, "seed": 0, "use_cache": True}
+    return Generation(**{**usual, **given})  # type: ignore[arg-type]
+
+
+def translating(**given: object) -> Translating:
+    """Settings for tests: the run's own way of decoding."""
+    usual = {"n_best": 1, "temperature": 0.0, "seed": 0}
+    left = dict.fromkeys(("beam_size", "length_penalty", "max_length", "top_k", "top_p"))
+    return Translating(**{**left, **usual, **given})  # type: ignore[arg-type]
+
+
 Shell = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    """A verb in this process: its exit status, standard output and standard error."""
+    """A verb in this process: its exit status, standard output and standard error; --device auto is the CPU.
+
+    So its answers can be compared with what a test computes, on a machine with a GPU too.
+    """
+    monkeypatch.setattr("lit_transformer.inference.load.accelerator", lambda: "cpu")
 
     def shell(*arguments: object, stdin: str | bytes = b"") -> tuple[int, str, str]:
         given = stdin.encode() if isinstance(stdin, str) else stdin

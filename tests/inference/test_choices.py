@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.data.rows.copa import read_copa
 from lit_transformer.inference import lines as lines_module
 from lit_transformer.inference.choices import TextClassifier, choose
 from lit_transformer.inference.evaluate import evaluate
@@ -230,6 +231,30 @@ def test_a_long_context_is_cut_and_told(runs: Runs, ask: Shell) -> None:
     assert err == "the context is cut: with a choice it is longer than model.context_length=16\n"
 
 
+def plain_choices(made: Made, context: str, choices: list[str]) -> Tensor:
+    """By a GPT of characters, which tells every word from another."""
+    return torch.tensor([likelihood(made, made.ids(context), made.ids(f" {choice}")) for choice in choices])
+
+
+@pytest.mark.parametrize("name", [*CHOOSERS, "gpt"])
+@pytest.mark.parametrize(("question", "word"), [("cause", "because"), ("effect", "so")])
+def test_a_question_adds_the_word_of_copas_reader(
+    runs: Runs, ask: Shell, tmp_path: Path, name: str, question: str, word: str
+) -> None:
+    made, choices = runs(name), ["the cat", "a small dog"]
+    (tmp_path / "copa.xml").write_text(
+        f'<copa-corpus><item asks-for="{question}" most-plausible-alternative="1">'
+        "<p> see the dog. </p><a1>the cat</a1><a2>a small dog</a2></item></copa-corpus>"
+    )
+    (row,) = read_copa([tmp_path / "copa.xml"])
+    assert row.fields["context"] == f"see the dog {word}"
+    shown = json.loads(ask("choose", made.path, " see the dog. ", *choices, "--question", question, "--json")[1])
+    score = CHOOSERS.get(name, plain_choices)
+    expected = score(made, row.fields["context"], choices).softmax(dim=-1).tolist()
+    assert [*shown["probabilities"].values()] == pytest.approx(expected, abs=1e-5)
+    assert shown["context"] == " see the dog. "
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
@@ -249,6 +274,16 @@ def test_a_long_context_is_cut_and_told(runs: Runs, ask: Shell) -> None:
         ("choices", ["choose", "a", "b", "b"], "choose\n  got      b, b\n  allowed  two different choices"),
         ("choices", ["choose", "a", "b", " "], "choose\n  got      an empty text"),
         ("choices", ["choose", "a", "b", "c", "--template", "{context}"], "--template\n  got      a run with a head"),
+        (
+            "choices",
+            ["choose", "a", "b", "c", "--question", "couse"],
+            "--question\n  got      couse\n  allowed  cause, effect\n  fix      did you mean cause?",
+        ),
+        (
+            "choices",
+            ["choose", ".", "b", "c", "--question", "why"],
+            "--question\n  got      why\n  allowed  cause, effect",
+        ),
         ("choices", ["choose", "a", "b", "the " * 14], "a row longer than the context"),
         ("gpt", ["choose", "a", "b", "c", "--template", "{text}"], "has no field 'text'"),
         ("gpt", ["choose", "\udcff", "b", "c"], "a text is not UTF-8 at character 1"),

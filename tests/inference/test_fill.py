@@ -170,7 +170,7 @@ def test_ways_that_read_the_same_are_one(runs: Runs, monkeypatch: pytest.MonkeyP
     ways = [Way((whole,), math.log(0.2)), Way((letters,), math.log(0.1))]
     other = Way((token,), math.log(0.25))
     monkeypatch.setitem(FILLERS, "bert", lambda run, pieces, width: [other, *ways])
-    first, second = fill(made.run, "the [MASK] learns")
+    first, second = fill(made.run, "the [MASK] learns", top=2)
     assert first == Filling("the head learns", ("head",), pytest.approx(0.3))
     assert second == Filling("the token learns", ("token",), pytest.approx(0.25))
 
@@ -216,7 +216,7 @@ def test_a_tokenizer_that_lacks_what_fills(runs: Runs, kind: str, missing: str) 
     run = replace(made.run, specials=specials, tokenizer=load_tokenizer(made.path))
     words = f"fill: the tokenizer has no {missing}" if lacks else "too few sentinels\n  got      2 blanks\n  allowed  1"
     with pytest.raises(UserError, match=words):
-        fill(run, TEXT)
+        fill(run, TEXT, top=1)
 
 
 @torch.no_grad()

@@ -1,9 +1,10 @@
 """`generate` goes on with a prompt as the network itself would, and says what of a long one it does not see."""
 
 import json
+from pathlib import Path
 
 from tests.inference.conftest import Runs
-from tests.inference.runs import Made, Shell
+from tests.inference.runs import Made, Shell, copied
 
 
 def greedy(made: Made, prompt: str, count: int) -> list[int]:
@@ -40,6 +41,19 @@ def test_a_prompt_longer_than_the_context_is_told(runs: Runs, ask: Shell) -> Non
     last, short, silent = ask("generate", made.path, "--prompt", prompt[-32:], *command)
     assert (last, silent) == (0, "")
     assert out.removeprefix(prompt) == short.removeprefix(prompt[-32:])
+
+
+def test_with_too_long_refuse_such_a_prompt_is_refused(runs: Runs, ask: Shell, tmp_path: Path) -> None:
+    strict = copied(runs("gpt").path, tmp_path / "strict", data__too_long="refuse")
+    command = ("--temperature", 0, "--max-new-tokens", 5)
+    status, out, err = ask("generate", strict, "--prompt", "a" * 33, *command)
+    assert (status, out) == (2, "") and "Traceback" not in err
+    assert err == (
+        f"the prompt is longer than the context\n  got      33 tokens: '{'a' * 33}'\n"
+        "  allowed  32 (model.context_length; the run has data.too_long=refuse)\n  fix      give the end of it alone\n"
+    )
+    status, out, err = ask("generate", strict, "--prompt", "a" * 32, *command)  # what is written may go on past it
+    assert (status, err) == (0, "") and len(out) == 32 + 5 + 1
 
 
 def test_a_gpt_that_classifies_as_text_writes_too(runs: Runs, ask: Shell) -> None:

@@ -15,9 +15,9 @@ from lit_transformer.cli import main
 from lit_transformer.decoding.sources import decode_sources
 from lit_transformer.inference import lines as lines_module
 from lit_transformer.inference.evaluate import evaluate
-from lit_transformer.inference.translate import Translating, Translator
+from lit_transformer.inference.translate import Translator
 from tests.inference.conftest import Runs
-from tests.inference.runs import Made, Shell, copied, pairs
+from tests.inference.runs import Made, Shell, copied, pairs, translating
 
 SOURCES = [source for source, _ in pairs(40, seed=7)]
 
@@ -32,7 +32,7 @@ def alone(made: Made, source: str, prefix: str = "", **how: object) -> list[tupl
 
 def test_many_lines_are_those_of_each_alone(runs: Runs) -> None:
     made = runs("translation")
-    translator = Translator(made.path, Translating(max_tokens=64))
+    translator = Translator(made.run, translating(max_tokens=64))
     found = translator.translate(SOURCES)
     assert len({len(source.split()) for source in SOURCES}) == 7
     for source, (best,) in zip(SOURCES, found, strict=True):
@@ -126,7 +126,7 @@ def test_long_lines_are_cut_and_counted_or_refused(runs: Runs, ask: Shell, tmp_p
 
 def test_a_stream_is_translated_while_it_comes(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines_module, "CHUNK", 3)
-    translator, taken = Translator(runs("translation").path, Translating()), 0
+    translator, taken = Translator(runs("translation").run, translating()), 0
 
     def endless() -> Iterator[str]:
         nonlocal taken
@@ -165,13 +165,13 @@ def test_an_interrupt_loses_nothing_that_was_printed(
     monkeypatch.setattr(lines_module, "CHUNK", 2)
     monkeypatch.setattr(lines_module, "given_lines", lambda *given: lines_module.Lines(
         texts=lines_module._decoded(Interrupted(), "standard input")))  # type: ignore[arg-type]  # fmt: skip
-    path = runs("translation").path
-    monkeypatch.setattr(sys, "argv", ["lit-transformer", "translate", str(path)])
+    made = runs("translation")
+    monkeypatch.setattr(sys, "argv", ["lit-transformer", "translate", str(made.path)])
     with pytest.raises(SystemExit) as caught:
         main()
     out, err = capfd.readouterr()
     assert caught.value.code == 130 and "Traceback" not in err
-    whole = Translator(path, Translating()).translate(SOURCES[:4])
+    whole = Translator(made.run, translating()).translate(SOURCES[:4])
     assert out.splitlines() == [best.text for (best,) in whole]
 
 

@@ -12,8 +12,10 @@ import lit_transformer
 from lit_transformer.config.errors import UserError
 from lit_transformer.data.tokenizers import encode, load_tokenizer
 from lit_transformer.inference.evaluate import evaluate
-from lit_transformer.inference.generate import Generation, continue_prompt
+from lit_transformer.inference.generate import continue_prompt
+from lit_transformer.inference.text_run import open_text_run
 from lit_transformer.records.run_folder import RunFolder
+from tests.inference.runs import generation
 
 
 def shell(*arguments):
@@ -46,17 +48,18 @@ def test_evaluate_agrees_with_the_validation_of_training(run):
     trained = RunFolder(run).read_result()["metrics"]
     assert measured == pytest.approx(trained, rel=1e-6)
     assert set(evaluate(run, "test")) == {name.replace("val/", "test/") for name in measured}
-    shown = json.loads(shell("evaluate", run, "--split", "val", "--json").stdout)
+    shown = json.loads(shell("evaluate", run, "--split", "val", "--device", "cpu", "--json").stdout)
     assert shown == pytest.approx(trained, rel=1e-6)
 
 
 def test_generate_is_the_same_with_and_without_cache_and_for_a_seed(run):
-    settings = {"max_new_tokens": 40, "seed": 3}
-    text = continue_prompt(run, "the head", Generation(**settings))
+    opened = open_text_run(run)
+    text = continue_prompt(opened, "the head", generation(seed=3))
     assert text.startswith("the head") and len(text) == len("the head") + 40
-    assert continue_prompt(run, "the head", Generation(**settings, use_cache=False)) == text
-    assert continue_prompt(run, "the head", Generation(max_new_tokens=40, seed=4)) != text
-    done = shell("generate", run, "--prompt", "the head", "--max-new-tokens", 40, "--seed", 3)
+    assert continue_prompt(opened, "the head", generation(seed=3, use_cache=False)) == text
+    assert continue_prompt(opened, "the head", generation(seed=4)) != text
+    drawn = ("--max-new-tokens", 40, "--temperature", 0.8, "--seed", 3, "--device", "cpu")
+    done = shell("generate", run, "--prompt", "the head", *drawn)
     assert done.stdout == text + "\n"
     greedy = json.loads(shell("generate", run, "--prompt", "the", "--temperature", 0, "--json").stdout)
     assert greedy["text"].startswith("the")

@@ -24,7 +24,7 @@ def prompt_columns(examples: Sequence[Example], keys: Keys, labels: Sequence[str
     Raises UserError for a wrong template, and with file and line for a row that lacks a field that it names.
     """
     assert keys.label is not None
-    template = Template(config.objective.template)
+    template = Template(config.objective.template, "objective.template")
     choices = tuple(keys.texts)[1:] if config.task == "multiple_choice" else ()
     count = len(choices or labels)
     columns: Columns = {name: [] for name in ("prompt", *(f"choice{number}" for number in range(1, count + 1)))}

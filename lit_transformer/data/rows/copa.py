@@ -18,6 +18,14 @@ TEXTS = ("p", "a1", "a2")
 """Elements of an item: premise and alternatives."""
 
 
+def with_connector(premise: str, question: str) -> str:
+    """What the alternatives go with: a premise without its full stop, and the word for its `cause` or `effect`.
+
+    Of a blank premise nothing.
+    """
+    return f"{premise.strip().rstrip('.')} {CONNECTORS[question]}" if premise.strip() else ""
+
+
 def read_copa(paths: list[Path]) -> Iterator[Row]:
     """`context` (the premise with its connector), `choice1`, `choice2`, `label` (from 0), `premise` and `question`.
 
@@ -75,7 +83,7 @@ class _Items(ContentHandler):
             raise UserError(f"{self._place}: this item has no {' and no '.join(missing)}\n  allowed  p, a1 and a2")
         premise, first, second = (self._texts[name].strip() for name in TEXTS)
         return {
-            "context": f"{premise.rstrip('.')} {CONNECTORS[question]}" if premise else "",
+            "context": with_connector(premise, question),
             "choice1": first,
             "choice2": second,
             "label": str(int(right) - 1),

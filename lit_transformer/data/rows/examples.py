@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.registry import PAIR_TASKS
+from lit_transformer.config.registry import NAMED_SOURCES, PAIR_TASKS
 from lit_transformer.config.schema import DataConfig
+from lit_transformer.data.rows.composed import SETTING
 from lit_transformer.data.rows.row import Row, RowSource, field
-from lit_transformer.data.rows.sources import NAMED
 
 
 class Key(NamedTuple):
@@ -43,10 +43,11 @@ class Example(NamedTuple):
 
 def find_keys(data: DataConfig, task: str) -> Keys:
     """The columns of a task and the fields that the settings name for them; raises UserError for a single choice."""
-    named = data.source.partition(":")[0] in NAMED
+    named = data.source.partition(":")[0] in NAMED_SOURCES
     if task in PAIR_TASKS:
+        template = data.source_template
         settings = {
-            "source": Key(data.source_key, "data.source_key"),
+            "source": Key(data.source_key, "data.source_key") if template is None else Key(template, SETTING),
             "target": Key(data.target_key, "data.target_key"),
         }
     elif task == "classification":

@@ -12,14 +12,12 @@ from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.data.files import digest_files
 from lit_transformer.data.generated import GENERATED
 from lit_transformer.data.locate import find_files
+from lit_transformer.data.rows.composed import ComposedRows
 from lit_transformer.data.rows.copa import read_copa
 from lit_transformer.data.rows.hub import hub_rows
 from lit_transformer.data.rows.parallel import read_parallel
 from lit_transformer.data.rows.row import ListRows, Row, RowSource
 from lit_transformer.data.rows.tables import read_jsonl_rows, read_tsv
-
-NAMED = ("tsv", "jsonl", "hub")
-"""Sources whose fields the settings name; the others have the columns' own names."""
 
 ROLES = ("", "val_", "test_")
 """Before `path` and `target_path`: the settings of each split's files."""
@@ -44,8 +42,16 @@ class FileRows:
 def open_rows(config: ExperimentConfig) -> dict[str, RowSource]:
     """The rows to train on and, where they come from a place of their own, those of `val` and `test`.
 
-    Raises UserError for an unknown source, files that are not found, and settings that do not go together.
+    Raises UserError for an unknown source, files that are not found, a wrong `data.source_template`, and settings that
+    do not go together.
     """
+    found = _open(config)
+    if config.data.source_template is None:
+        return found
+    return {role: ComposedRows(source, config.data) for role, source in found.items()}
+
+
+def _open(config: ExperimentConfig) -> dict[str, RowSource]:
     data, task = config.data, config.task
     kind = data.source.partition(":")[0]
     _check(data, task, kind)

@@ -10,23 +10,26 @@ from lit_transformer.config.suggest import did_you_mean
 class Template:
     r"""Text with {names} of a row's fields, dots and all; {{ is a brace, \n a line end.
 
-    Raises UserError for a brace without its partner, and for what Python's formats can do beyond names.
+    `setting` is where it stands, for messages. Raises UserError for a brace without its partner, and for what Python's
+    formats can do beyond names.
     """
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, setting: str) -> None:
+        self._text, self._setting = text, setting
         try:
             parts = list(Formatter().parse(text.replace("\\n", "\n")))
         except ValueError as error:
             raise UserError(
-                f"objective.template: {error}\n  got      {text!r}\n  allowed  {{name}}, and {{{{ for a brace"
+                f"{setting}: {error}\n  got      {text!r}\n  allowed  {{name}}, and {{{{ for a brace"
             ) from error
         for _, name, form, conversion in parts:
             if name == "" or form or conversion:
                 raise UserError(
-                    f"objective.template: got {text!r}\n  allowed  names of fields in braces, without : ! and the like"
+                    f"{setting}: got {text!r}\n  allowed  names of fields in braces, without : ! and the like"
                 )
         self._parts = [(literal, name) for literal, name, _, _ in parts]
+        self.names = tuple(name for _, name in self._parts if name is not None)
+        """Fields that it names, in order."""
 
     def fill(self, fields: Mapping[str, str], place: str) -> str:
         """The text with a row's fields; raises UserError with the row's place for a field that it does not have."""
@@ -40,7 +43,7 @@ class Template:
             return fields[name]
         near = did_you_mean(name, fields)
         raise UserError(
-            f"objective.template: {place} has no field {name!r}\n  got      {self._text!r}\n"
+            f"{self._setting}: {place} has no field {name!r}\n  got      {self._text!r}\n"
             f"  allowed  {', '.join(f'{{{known}}}' for known in list(fields)[:20])}"
             + (f"\n  fix      did you mean {{{near}}}?" if near else "")
         )

@@ -9,22 +9,22 @@ FIELDS = {"text": "a {film}", "t.en": "b", "1": "c"}
 
 
 def test_fields_fill_the_template() -> None:
-    assert Template("{text}|{t.en}{1} {{x}}\\n\n").fill(FIELDS, "f:1") == "a {film}|bc {x}\n\n"
-    assert Template("nothing").fill(FIELDS, "f:1") == "nothing"
+    assert Template("{text}|{t.en}{1} {{x}}\\n\n", "a.key").fill(FIELDS, "f:1") == "a {film}|bc {x}\n\n"
+    assert Template("nothing", "a.key").fill(FIELDS, "f:1") == "nothing"
 
 
 @pytest.mark.parametrize("template", ["{texts}", "{text.__class__}", "{text[0]}", "{2}"])
 def test_an_unknown_field(template: str) -> None:
-    with pytest.raises(UserError, match=r"f:1 has no field (.|\n)*allowed  \{text\}, \{t.en\}, \{1\}"):
-        Template(template).fill(FIELDS, "f:1")
+    with pytest.raises(UserError, match=r"a.key: f:1 has no field (.|\n)*allowed  \{text\}, \{t.en\}, \{1\}"):
+        Template(template, "a.key").fill(FIELDS, "f:1")
     with pytest.raises(UserError, match=r"did you mean \{text\}\?"):
-        Template("{texts}").fill(FIELDS, "f:1")
+        Template("{texts}", "a.key").fill(FIELDS, "f:1")
 
 
 @pytest.mark.parametrize("template", ["{", "text}", "{}", "{text:>9}", "{text!r}", "{text"])
 def test_what_is_no_template(template: str) -> None:
-    with pytest.raises(UserError, match=r"objective.template: (.|\n)*allowed  "):
-        Template(template)
+    with pytest.raises(UserError, match=r"a.key: (.|\n)*allowed  "):
+        Template(template, "a.key")
 
 
 @pytest.mark.parametrize(
