@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import TextModelConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.nn.losses import linear_cross_entropy
 from lit_transformer.nn.places import take
 
@@ -56,8 +57,8 @@ class TextNetwork(nn.Module):
             hidden, self.output_weight, targets, bias=self.output_bias, label_smoothing=label_smoothing
         )
 
-    def dummy_batch(self) -> dict[str, Tensor]:
-        """One full training row as `loss` takes it, for counting FLOPs."""
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
+        """One full training row as `loss` takes it, for counting FLOPs; what share are targets is the objective's."""
         ids = torch.zeros(1, self.config.context_length, dtype=torch.long)  # (batch, time)
         return {"inputs": ids, "targets": ids}
 

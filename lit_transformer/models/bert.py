@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_transformer.config.models import BertConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.base import TextNetwork, known_vocabulary
 from lit_transformer.models.stack import build_blocks, build_last_norm, build_positions, run_blocks
 from lit_transformer.nn.cache import new_positions
@@ -15,9 +16,6 @@ from lit_transformer.nn.feed_forward import GATED, PLAIN
 from lit_transformer.nn.initialisation import initialise
 from lit_transformer.nn.losses import IGNORED, linear_cross_entropy
 from lit_transformer.nn.norms import build_norm
-
-MASKED_SHARE = 0.15
-"""Share of a row's tokens that are targets, in `Bert.dummy_batch`."""
 
 
 class Bert(TextNetwork):
@@ -146,10 +144,10 @@ class Bert(TextNetwork):
         losses = F.cross_entropy(logits, next_sentence, reduction="none", ignore_index=IGNORED)  # (batch)
         return total + (losses * (targets != IGNORED).sum(dim=1)).sum(), count
 
-    def dummy_batch(self) -> dict[str, Tensor]:
-        """One full training row as `loss` takes it, for counting FLOPs: MASKED_SHARE of its tokens are targets."""
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
+        """One full training row as `loss` takes it, for counting FLOPs: mask_rate of its tokens are targets."""
         ids = torch.zeros(1, self.config.context_length, dtype=torch.long)  # (batch, time)
-        targets = ids[:, : max(1, round(MASKED_SHARE * self.config.context_length))]  # (batch, targets)
+        targets = ids[:, : max(1, round(objective.mask_rate * self.config.context_length))]  # (batch, targets)
         return {"inputs": ids, "targets": targets, "target_positions": targets}
 
     def _first_and_targets(

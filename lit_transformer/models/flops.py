@@ -44,10 +44,11 @@ def training_cost(
 
     Attention counts all pairs of positions, causal or not, as is usual. Raises UserError where `vocab_size` is null.
     """
+    objective = objective or ObjectiveConfig()
     with torch.device("meta"):
-        model = network_for(model_config, task, objective or ObjectiveConfig())
+        model = network_for(model_config, task, objective)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        batch = model.dummy_batch()
+        batch = model.dummy_batch(objective)
         targets = batch.pop("targets")
         tokens = sum(batch[name].numel() for name in ("inputs", "decoder_inputs") if name in batch)
     kept = _Kept(model)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_transformer.config.models import GLMConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.base import TextNetwork, known_vocabulary
 from lit_transformer.models.stack import build_blocks, build_last_norm, run_blocks
 from lit_transformer.nn.cache import KVCache, new_positions
@@ -98,13 +99,14 @@ class GLM(TextNetwork):
         """An empty cache for generation; it holds context_length tokens."""
         return KVCache(self.config.num_layers, self.config.context_length)
 
-    def dummy_batch(self) -> dict[str, Tensor]:
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
         """One full training row as `loss` takes it, for counting FLOPs.
 
-        Of 20 tokens of text, one span of 3 is taken: 18 places of part A and 4 of part B with its first token.
+        By the defaults one span of 3 is taken of 20 tokens: 18 places of part A, and 4 of part B with its first token.
         """
-        time = self.config.context_length
+        time, rate = self.config.context_length, objective.mask_rate
+        spans = rate / objective.mean_span  # for each token of text, which becomes 1 + 2 x spans places
         ids = torch.zeros(1, time, dtype=torch.long)  # (batch, time)
-        targets = ids[:, : max(1, round(time * 4 / 22))]  # (batch, targets)
+        targets = ids[:, : max(1, round(time * (rate + spans) / (1 + 2 * spans)))]  # (batch, targets)
         places = {"positions": ids, "block_positions": ids, "target_positions": targets}
         return {"inputs": ids, "targets": targets, "prefix_length": ids[:, 0] + time - targets.shape[1], **places}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import BertConfig, GPTConfig, ModelConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.bert import Bert, first_place
 from lit_transformer.models.gpt import GPT
@@ -105,7 +106,7 @@ class Head(TextNetwork):
         )
         return total + self.lm_weight * lm_loss, count
 
-    def dummy_batch(self) -> dict[str, Tensor]:
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
         """One full text and its label, for counting FLOPs."""
         ids = torch.zeros(1, self.config.context_length, dtype=torch.long)  # (batch, time)
         return {"inputs": ids, "targets": ids[:, 0]}
@@ -136,7 +137,7 @@ class Chooser(Head):
         """Summaries (rows, choices, d_model) -> scores (rows, choices)."""
         return super().logits(hidden)[..., 0]
 
-    def dummy_batch(self) -> dict[str, Tensor]:
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
         """Two full texts and which of them is right, for counting FLOPs."""
         ids = torch.zeros(1, 2, self.config.context_length, dtype=torch.long)  # (batch, choices, time)
         return {"inputs": ids, "targets": ids[:, 0, 0]}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_transformer.config.models import EncoderDecoderConfig, T5Config
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.stack import build_last_norm
 from lit_transformer.nn.blocks import DecoderBlock, EncoderBlock
@@ -77,7 +78,7 @@ class Seq2Seq(TextNetwork):
         """An empty cache for generation; it holds context_length target tokens."""
         return DecoderCache(self.num_decoder_layers, self.config.context_length)
 
-    def dummy_batch(self) -> dict[str, Tensor]:
+    def dummy_batch(self, objective: ObjectiveConfig) -> dict[str, Tensor]:
         """One full training row as `loss` takes it, for counting FLOPs."""
         ids = torch.zeros(1, self.config.context_length, dtype=torch.long)  # (batch, time)
         return {"inputs": ids, "decoder_inputs": ids, "targets": ids}

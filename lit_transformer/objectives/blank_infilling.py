@@ -38,9 +38,9 @@ def blank_infilling(
     mask_id: int,
     start_id: int,
     end_id: int,
-    kind: BlankKind = "spans",
-    mask_rate: float = 0.15,
-    mean_span: float = 3.0,
+    kind: BlankKind,
+    mask_rate: float,
+    mean_span: float,
     sentence_ends: Flags | None = None,
 ) -> BlankInfilling:
     """Ids (time,), one or more -> a row with blanks; `sentence_ends` (time,) says which tokens end a sentence."""

@@ -34,9 +34,9 @@ def choose_blanks(
     length: int,
     generator: np.random.Generator,
     *,
-    kind: BlankKind = "spans",
-    mask_rate: float = 0.15,
-    mean_span: float = 3.0,
+    kind: BlankKind,
+    mask_rate: float,
+    mean_span: float,
     sentence_ends: Flags | None = None,
 ) -> Blanks:
     """What is taken of a text of `length` tokens, one or more; `sentence_ends` (length,) says which of them end one.

@@ -25,9 +25,9 @@ def masked_lm(
     *,
     mask_id: int,
     special: Flags,
-    mask_rate: float = 0.15,
-    mask_share: float = 0.8,
-    random_share: float = 0.1,
+    mask_rate: float,
+    mask_share: float,
+    random_share: float,
     word_starts: Flags | None = None,
 ) -> MaskedLM:
     """Ids (time,) -> a row with `mask_rate` of its tokens taken.

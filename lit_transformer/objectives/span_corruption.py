@@ -63,8 +63,8 @@ def span_corruption(
     *,
     sentinels: Ids,
     end_id: int,
-    mask_rate: float = 0.15,
-    mean_span: float = 3.0,
+    mask_rate: float,
+    mean_span: float,
 ) -> SpanCorruption:
     """Ids (time,) -> a row whose spans become sentinels, (most spans,) of them given in order.
 

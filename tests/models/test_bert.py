@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_transformer.config.models import BertConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.flops import training_cost
 from lit_transformer.nn.recompute import recompute_blocks
@@ -166,6 +167,10 @@ def test_autocast_is_close_to_float32() -> None:
 
 def test_flops_count_the_output_layer_at_targets_alone() -> None:
     config = BertConfig(num_layers=1, num_heads=2, d_model=32, context_length=40, vocab_size=1000)
-    small, large = training_cost(config), training_cost(replace(config, vocab_size=2000))
-    per_token = 3 * 2 * 32 * 1000 * 6 / 40  # forward and two backward products at 6 of 40 places
-    assert large.flops_per_token - small.flops_per_token == pytest.approx(per_token, abs=1)
+    for rate, targets in ((0.15, 6), (0.3, 12)):
+        small, large = (
+            training_cost(replace(config, vocab_size=size), objective=ObjectiveConfig(mask_rate=rate))
+            for size in (1000, 2000)
+        )
+        per_token = 3 * 2 * 32 * 1000 * targets / 40  # forward and two backward products at 6 or 12 of 40 places
+        assert large.flops_per_token - small.flops_per_token == pytest.approx(per_token, abs=1)

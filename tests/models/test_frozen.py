@@ -36,7 +36,7 @@ def train(network):
     optimizer = build_optimizer(network.named_parameters(), OptimizerConfig(lr=0.1))
     for _ in range(2):
         optimizer.zero_grad()
-        total, count = network.loss(**network.dummy_batch())
+        total, count = network.loss(**network.dummy_batch(ObjectiveConfig()))
         (total / count).backward()
         optimizer.step()
     return optimizer

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lit_transformer.config.models import GLMConfig, GPTConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models import build_model
 from lit_transformer.models.flops import training_cost
 from lit_transformer.models.glm import GLM
@@ -221,9 +222,13 @@ def test_the_same_gradients_compiled_or_recomputed(dropout: float, how: str) -> 
 
 def test_flops_are_counted() -> None:
     config = GLMConfig(num_layers=1, num_heads=2, d_model=32, context_length=44, vocab_size=1000)
-    small, large = training_cost(config), training_cost(replace(config, vocab_size=2000))
-    per_token = 3 * 2 * 32 * 1000 * 8 / 44  # targets at 8 of 44 places
-    assert large.flops_per_token - small.flops_per_token == pytest.approx(per_token, abs=1)
+    for rate, span, targets in ((0.15, 3.0, 8), (0.5, 1.0, 22)):  # half the text, token by token: as much as is left
+        small, large = (
+            training_cost(replace(config, vocab_size=size), objective=ObjectiveConfig(mask_rate=rate, mean_span=span))
+            for size in (1000, 2000)
+        )
+        per_token = 3 * 2 * 32 * 1000 * targets / 44  # of 44 places
+        assert large.flops_per_token - small.flops_per_token == pytest.approx(per_token, abs=1)
 
 
 PREFIX_GPT = GPTConfig(num_layers=2, num_heads=4, d_model=16, context_length=TIME, vocab_size=VOCAB, init_std=0.2)

@@ -10,6 +10,7 @@ from transformers import GPT2Config, GPT2DoubleHeadsModel
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import BertConfig, GLMConfig, GPTConfig
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.bert import Bert
 from lit_transformer.models.gpt import GPT
 from lit_transformer.models.heads import Chooser, Classifier, Head, body_of
@@ -211,7 +212,7 @@ def test_a_body_takes_the_weights_of_its_pre_training(config: GPTConfig | BertCo
 def test_counts_parameters_and_flops_without_computing(config: GPTConfig | BertConfig, kind: type[Head]) -> None:
     with torch.device("meta"):
         ghost = build(kind, config)
-        batch = ghost.dummy_batch()
+        batch = ghost.dummy_batch(ObjectiveConfig())
         targets = batch.pop("targets")
     logits = ghost.logits(ghost.target_hidden(**batch))
     assert logits.shape == ((1, CLASSES) if kind is Classifier else (1, 2)) and targets.shape == (1,)

@@ -17,6 +17,7 @@ from lit_transformer.config.models import (
     ModelConfig,
     T5Config,
 )
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models import MODELS, build_model
 from lit_transformer.nn.losses import cross_entropy
 
@@ -80,7 +81,7 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 
 def random_batch(model: nn.Module, rows: int = 3) -> Batch:
     """A training batch as `loss` takes it, with a target at every place."""
-    keys = [key for key in ("inputs", "decoder_inputs", "targets") if key in model.dummy_batch()]
+    keys = [key for key in ("inputs", "decoder_inputs", "targets") if key in model.dummy_batch(ObjectiveConfig())]
     return {key: torch.randint(VOCAB, (rows, TIME)) for key in keys}
 
 

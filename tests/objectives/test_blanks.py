@@ -1,13 +1,20 @@
 """What blank infilling takes away: exact shares, no overlap, whole sentences, half a document or more."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lit_transformer.objectives.blanks import blank_lengths, choose_blanks, raw_length, sentence_blanks
+from lit_transformer.objectives.blanks import Blanks, blank_lengths, choose_blanks, raw_length, sentence_blanks
 from lit_transformer.objectives.spans import num_masked, num_spans
 from tests.objectives.chance import fits
+
+
+def taken(length: int, seed: int | np.random.Generator, **settings: Any) -> Blanks:
+    """Spans of BERT's share, three tokens each, unless other settings are given."""
+    how = {"kind": "spans", "mask_rate": 0.15, "mean_span": 3.0, **settings}
+    return choose_blanks(length, np.random.default_rng(seed), **how)
 
 
 def intervals(blanks: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, int]]:
@@ -20,7 +27,7 @@ def test_spans_take_the_exact_share(length: int, rate: float, mean_span: float) 
     masked = num_masked(length, rate)
     spans = num_spans(masked, mean_span)
     for seed in range(40):
-        blanks = choose_blanks(length, np.random.default_rng(seed), mask_rate=rate, mean_span=mean_span)
+        blanks = taken(length, seed, mask_rate=rate, mean_span=mean_span)
         found = intervals(blanks)
         assert len(found) == spans and blanks.lengths.sum() == masked and blanks.lengths.min() >= 1
         assert found[0][0] >= 0 and found[-1][1] <= length
@@ -33,7 +40,7 @@ def test_every_placing_and_order_is_as_likely() -> None:
     counts = np.zeros((7, 7))
     generator = np.random.default_rng(0)
     for _ in range(6000):
-        starts, lengths = choose_blanks(7, generator, mask_rate=2 / 7, mean_span=1.0)
+        starts, lengths = taken(7, generator, mask_rate=2 / 7, mean_span=1.0)
         assert lengths.tolist() == [1, 1]
         counts[tuple(starts)] += 1
     apart = np.abs(np.subtract.outer(np.arange(7), np.arange(7))) > 1
@@ -41,21 +48,21 @@ def test_every_placing_and_order_is_as_likely() -> None:
 
 
 def test_mean_span() -> None:
-    found = [choose_blanks(126, np.random.default_rng(seed)).lengths for seed in range(50)]
+    found = [taken(126, seed).lengths for seed in range(50)]
     assert {(len(lengths), int(lengths.sum())) for lengths in found} == {(6, 19)}
 
 
 def test_a_document_loses_its_end() -> None:
-    taken = []
+    sizes = []
     for seed in range(3000):
-        blanks = choose_blanks(11, np.random.default_rng(seed), kind="document")
+        blanks = taken(11, seed, kind="document")
         ((start, end),) = intervals(blanks)
         assert end == 11
-        taken.append(end - start)
-    counts = np.bincount(taken, minlength=12)
+        sizes.append(end - start)
+    counts = np.bincount(sizes, minlength=12)
     assert not counts[:6].any() and fits(counts[6:])
     for length, least in ((1, 1), (2, 1), (3, 2)):
-        found = {int(choose_blanks(length, np.random.default_rng(s), kind="document").lengths[0]) for s in range(40)}
+        found = {int(taken(length, seed, kind="document").lengths[0]) for seed in range(40)}
         assert found == set(range(least, length + 1))
 
 
@@ -72,7 +79,7 @@ def test_sentences_are_whole_and_within_the_share() -> None:
 
 def test_without_a_sentence_that_fits_spans_are_taken() -> None:
     for ends in (np.zeros(20, dtype=bool), np.arange(20) % 10 == 0):  # the only whole one is longer than three tokens
-        blanks = choose_blanks(20, np.random.default_rng(0), kind="sentences", sentence_ends=ends)
+        blanks = taken(20, 0, kind="sentences", sentence_ends=ends)
         assert blanks.lengths.sum() == 3
 
 
@@ -80,7 +87,7 @@ def test_mixed_is_each_in_turn() -> None:
     ends = np.arange(100) % 10 == 0
     kinds = {"spans": 0, "sentences": 0, "document": 0}
     for seed in range(900):
-        blanks = choose_blanks(100, np.random.default_rng(seed), kind="mixed", sentence_ends=ends)
+        blanks = taken(100, seed, kind="mixed", sentence_ends=ends)
         if blanks.lengths[0] >= 50:
             kinds["document"] += 1
         elif blanks.lengths.tolist() == [10]:

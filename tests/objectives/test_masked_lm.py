@@ -19,7 +19,8 @@ def text(length: int, seed: int = 0, special: float = 0.1) -> Ids:
 
 
 def mask(ids: Ids, seed: int = 0, **settings: float | Flags | None) -> MaskedLM:
-    return masked_lm(ids, np.random.default_rng(seed), mask_id=MASK, special=SPECIAL, **settings)  # type: ignore[arg-type]
+    how = {"mask_rate": 0.15, "mask_share": 0.8, "random_share": 0.1, **settings}
+    return masked_lm(ids, np.random.default_rng(seed), mask_id=MASK, special=SPECIAL, **how)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("word_starts", [None, STARTS])
