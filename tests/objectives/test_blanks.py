@@ -53,13 +53,13 @@ def test_mean_span() -> None:
 
 
 def test_a_document_loses_its_end() -> None:
-    taken = []
+    sizes = []
     for seed in range(3000):
         blanks = taken(11, seed, kind="document")
         ((start, end),) = intervals(blanks)
         assert end == 11
-        taken.append(end - start)
-    counts = np.bincount(taken, minlength=12)
+        sizes.append(end - start)
+    counts = np.bincount(sizes, minlength=12)
     assert not counts[:6].any() and fits(counts[6:])
     for length, least in ((1, 1), (2, 1), (3, 2)):
         found = {int(taken(length, seed, kind="document").lengths[0]) for seed in range(40)}
