@@ -19,7 +19,8 @@ from lit_transformer.records.run_folder import RunFolder
 CLI = [sys.executable, "-m", "lit_transformer.cli"]
 SEEDS = 3
 LIKE_NOVELS = ("model.num_layers=4", "model.positions=rope", "model.norm_position=pre",
-               "data.tokenizer.kind=wordpiece", "data.tokenizer.vocab_size=8000", "data.tokenizer.min_frequency=2")  # fmt: skip
+               "data.tokenizer.kind=wordpiece", "data.tokenizer.vocab_size=8000",
+               "data.tokenizer.min_frequency=2")  # fmt: skip
 """bert_gutenberg's network and kind of tokenizer."""
 DECIDED = ("threads", "accelerator", "wandb")
 """Settings that change no figure."""
