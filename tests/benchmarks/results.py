@@ -18,6 +18,10 @@ from lit_transformer.records.run_folder import RunFolder
 
 CLI = [sys.executable, "-m", "lit_transformer.cli"]
 SEEDS = 3
+LIKE_NOVELS = ("model.num_layers=4", "model.positions=rope", "model.norm_position=pre",
+               "data.tokenizer.kind=wordpiece", "data.tokenizer.vocab_size=8000",
+               "data.tokenizer.min_frequency=2")  # fmt: skip
+"""bert_gutenberg's network and kind of tokenizer."""
 DECIDED = ("threads", "accelerator", "wandb")
 """Settings that change no figure."""
 
@@ -110,19 +114,20 @@ def _accuracies(experiment: str, *settings: str) -> list[float]:
 
 
 def sst2() -> list[Figure]:
-    """SST-2 by a BERT and a GPT from scratch, and by that GPT from the novels, means of three seeds."""
+    """SST-2 by a BERT: as well as it can from scratch, and with the network of bert_gutenberg, fresh and pretrained."""
     files = (data_root() / "sst2" / "train.tsv", data_root() / "sst2" / "test.tsv")
     bound = 100 * naive_bayes.accuracy(*files, orders=2)
-    bert, scratch = _accuracies("sst2_bert"), _accuracies("sst2_gpt")
-    tuned = _accuracies("sst2_gpt", f"model.init_from={trained('gpt_gutenberg').path}")
-    gain = statistics.mean(tuned) - statistics.mean(scratch)
+    novels = trained("bert_gutenberg")
+    best, fresh = _accuracies("sst2_bert"), _accuracies("sst2_bert", *LIKE_NOVELS, "model.dropout=0.3")
+    tuned = _accuracies("sst2_bert", f"model.init_from={novels.path}", "model.dropout=0.3")
+    gain = statistics.mean(tuned) - statistics.mean(fresh)
     return [
-        Figure("sst2_bert from scratch: test accuracy", statistics.mean(bert), "%", bound, at_most=False,
-               note=spread(bert, ".2f")),
-        Figure("sst2_gpt from scratch: test accuracy", statistics.mean(scratch), "%", note=spread(scratch, ".2f")),
-        Figure("sst2_gpt from gpt_gutenberg: test accuracy", statistics.mean(tuned), "%", bound, at_most=False,
-               note=spread(tuned, ".2f")),
-        Figure("sst2_gpt: gain of pretraining", gain, "points", 1.0, at_most=False),
+        Figure("sst2_bert from scratch: test accuracy", statistics.mean(best), "%", bound, at_most=False,
+               note=spread(best, ".2f")),
+        Figure("bert_gutenberg's network from scratch on SST-2: test accuracy", statistics.mean(fresh), "%",
+               note=spread(fresh, ".2f")),
+        Figure("sst2_bert from bert_gutenberg: test accuracy", statistics.mean(tuned), "%", note=spread(tuned, ".2f")),
+        Figure("sst2_bert: gain of pretraining, the same network", gain, "points", 1.0, at_most=False),
     ]  # fmt: skip
 
 
