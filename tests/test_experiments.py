@@ -15,6 +15,7 @@ from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.sweep.cells import build_cells
 from lit_transformer.sweep.file import read_sweep
 from lit_transformer.training.prepare import prepare
+from tests.interop.networks import assert_same_logits, export_to, load_peer, make_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -48,6 +49,24 @@ def test_every_experiment_loads_and_its_network_builds(path):
     assert parameters == pytest.approx(published.get(path.stem, parameters), rel=0.05)
     if path.stem == "gpt_base":
         assert parameters == 124_439_808, "to the last number those of GPT2LMHeadModel(GPT2Config())"
+
+
+@pytest.mark.parametrize(
+    ("name", "peer"),
+    [
+        ("gpt_tiny", "GPT2LMHeadModel"),
+        ("bert_tiny", "BertForMaskedLM"),
+        ("t5_tiny", "T5ForConditionalGeneration"),
+        ("translation_tiny", "MarianMTModel"),
+    ],
+)
+def test_what_the_tiny_ones_train_can_be_exported(name, peer, tmp_path):
+    config = load_experiment(name).config
+    tokenizer = make_tokenizer(config.model.kind)
+    config = with_values(config, {"model.vocab_size": tokenizer.get_vocab_size()})
+    network = build_network(config).eval()
+    assert export_to(tmp_path / "there", network, config, tokenizer=tokenizer) == peer
+    assert_same_logits(network, load_peer(tmp_path / "there", peer))
 
 
 def test_the_objectives_are_compared_at_equal_parameters_and_equal_tokens():

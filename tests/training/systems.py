@@ -20,6 +20,11 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
     "bert_classifier": ("task=classification", "model.kind=bert", *ROWS),
     "gpt_classifier": ("task=classification", "model.kind=gpt", *ROWS),
     "gpt_as_text": ("task=classification", "model.kind=gpt", "objective.name=text", *ROWS, "data.max_tokens=104"),
+    "gpt_choices_as_text": ("task=multiple_choice", "model.kind=gpt", "objective.name=text", "data.label_key=right",
+                            "objective.template={context}", *ROWS),
+    "t5_as_text": ("task=classification", "model.kind=t5", "objective.name=text", *ROWS),
+    # with small weights the first tokens of two choices hardly differ, and the gradient is mostly rounding
+    "bert_choice": ("task=multiple_choice", "model.kind=bert", "data.label_key=right", *ROWS, "model.init_std=0.3"),
     "gpt_choice": ("task=multiple_choice", "model.kind=gpt", "data.label_key=right", *ROWS),
     "bert": ("model.kind=bert", *TEXT),
     "bert_next_sentence": ("model.kind=bert", "objective.next_sentence=true", *TEXT, "data.max_bytes=1180"),
