@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import MODEL_CONFIGS, BertConfig, EncoderDecoderConfig, GPTConfig, T5Config
-from lit_transformer.config.registry import TASK_OBJECTIVES
+from lit_transformer.config.registry import ROW_TASKS, TASK_OBJECTIVES
 from lit_transformer.config.schema import DataConfig, ExperimentConfig, ObjectiveConfig, TokenizerConfig
 from lit_transformer.data.buckets import BucketOrder, Buckets
 from lit_transformer.data.prepare_rows import prepare_rows
@@ -293,7 +293,7 @@ def test_rows_beyond_the_context_are_a_fault_of_preparation(tmp_path: Path) -> N
 
 KINDS = [
     (task, kind, objective)
-    for task, kinds in TASK_OBJECTIVES.items() if task != "language_model"
+    for task, kinds in TASK_OBJECTIVES.items() if task in ROW_TASKS
     for kind, objectives in kinds.items() for objective in objectives
 ]  # fmt: skip
 
