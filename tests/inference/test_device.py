@@ -72,10 +72,10 @@ def test_nothing_is_left_on_another_device(
 
 @pytest.mark.parametrize("name", ["choices", "choices text"])
 def test_scores_come_back(runs: Runs, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    row, path = {"context": "see the dog", "choice1": "the cat", "choice2": "a small dog"}, runs(name).path
     monkeypatch.setattr(text_run, "find_device", {"second": DEVICE}.__getitem__)
-    row = {"context": "see the dog", "choice1": "the cat", "choice2": "a small dog"}
     with SecondDevice():
-        run = text_run.open_text_run(runs(name).path, device="second")
+        run = text_run.open_text_run(path, device="second")
         scores, _ = Scorer(run=run, config=run.config).scores([row], ["here"])
     assert run.device.type == DEVICE.type and scores.device.type == "cpu"
 
