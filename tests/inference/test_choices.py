@@ -241,10 +241,10 @@ def plain_choices(made: Made, context: str, choices: list[str]) -> Tensor:
 def test_a_question_adds_the_word_of_copas_reader(
     runs: Runs, ask: Shell, tmp_path: Path, name: str, question: str, word: str
 ) -> None:
-    made, choices = runs(name), ["the cat", "a small dog"]
+    made, choices = runs(name), ["head", "mask"] if name == "gpt" else ["the cat", "the hen"]  # each a likely pair
     (tmp_path / "copa.xml").write_text(
         f'<copa-corpus><item asks-for="{question}" most-plausible-alternative="1">'
-        "<p> see the dog. </p><a1>the cat</a1><a2>a small dog</a2></item></copa-corpus>"
+        "<p> see the dog. </p><a1>a</a1><a2>b</a2></item></copa-corpus>"
     )
     (row,) = read_copa([tmp_path / "copa.xml"])
     assert row.fields["context"] == f"see the dog {word}"

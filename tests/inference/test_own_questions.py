@@ -9,6 +9,7 @@ import pytest
 from lit_transformer.inference.evaluate import evaluate
 from lit_transformer.records.run_folder import RunFolder
 from tests.inference.runs import WHOLE_WORDS, Made, Shell, make_run, opened
+from tests.inference.test_translate import alone
 
 COLOURS, ANIMALS = ("red", "blue", "green"), ("cat", "dog", "cow", "hen")
 TEMPLATE = "question: {question} context: {context}"
@@ -36,9 +37,12 @@ def test_translate_takes_what_the_template_makes_and_puts_the_prefix_before_it(m
     assert all(
         source.startswith("question: which colour has the ") and " context: the " in source for source in sources
     )
-    status, out, _ = ask("translate", made.path, stdin="".join(f"{source}\n" for source in sources))
+    status, out, _ = ask("translate", made.path, "--json", stdin="".join(f"{source}\n" for source in sources))
     assert status == 0
-    right = sum(text == row["target"] for text, row in zip(out.splitlines(), rows, strict=True))
+    found = [shown["translations"][0] for shown in json.loads(out)]
+    for source, text in zip(sources[:5], found, strict=False):
+        assert (text["text"], text["log_probability"]) == pytest.approx(alone(made, source, "read: ")[0][:2], abs=1e-4)
+    right = sum(text["text"] == row["target"] for text, row in zip(found, rows, strict=True))
     assert right / len(rows) == pytest.approx(evaluate(made.path, "test")["test/exact_match"])
     assert right > 0
     column = (folder / "test.source.bin").read_bytes()
