@@ -210,7 +210,8 @@ def test_a_run_that_is_being_trained_now(runner, make, whole, tmp_path):
     )
     group = start(runner, run)
     try:
-        wait_for(lambda: (seen := read_progress(progress_path(run.path, 0))) is not None and seen.step > 0)
+        # its own progress: the copied folder holds that of the run it was copied from
+        wait_for(lambda: (seen := read_progress(progress_path(run.path, 0))).pid == group.pids[0] and seen.step > 0)
         said = one_screen(fit("--resume", run.path))
         assert f"{run.path} is being trained now" in said
         assert f"process {group.pids[0]}, at step " in said and "one training at a time" in said and "fix  " in said
