@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from lit_transformer import cli_images, cli_text
+from lit_transformer.cli_options import Device, Json
 from lit_transformer.config.errors import UserError
 
 SETTINGS = "Settings as key=value, such as model.num_heads=4; `lit-transformer config EXPERIMENT` lists them."
@@ -33,7 +34,6 @@ Output = Annotated[Path, typer.Option("--output", help="The folder that runs and
 AllowDrift = Annotated[
     bool, typer.Option("--allow-drift", help="Go on even where the result will not be bit for bit the same.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def _settings_help() -> str | None:
@@ -131,7 +131,7 @@ def generate(
     top_p: Annotated[Optional[float], typer.Option(help="Choose among the likeliest with this probability.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choices.")] = 0,
     cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
-    device: cli_text.Device = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Continue a prompt with a trained GPT; of one longer than its context it sees the end (data.too_long=truncate).
@@ -152,7 +152,7 @@ def generate(
 def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="test or val.")] = "test",
-    device: cli_text.Device = "auto",
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a trained run on a whole split; for BLEU and chrF also tells sacrebleu's signatures.

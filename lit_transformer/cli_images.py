@@ -6,8 +6,9 @@ from typing import Annotated, Optional
 
 import typer
 
+from lit_transformer.cli_options import Device, Json
+
 Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/segmenter_tiny/<run-id> or a cell of a sweep.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def segment(
@@ -21,6 +22,7 @@ def segment(
         Optional[int],
         typer.Option(help="Larger images are seen in windows of this side, in pixels; default: 1024, or more."),
     ] = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Give each pixel of images a class: writes NAME.png, a mask with its palette, and NAME-overlay.png.
@@ -33,7 +35,7 @@ def segment(
 
     found = find_images(images)
     done = []
-    for result in Segmenting(run, output, probabilities=probabilities, window=window).run(found):
+    for result in Segmenting(run, output, probabilities=probabilities, window=window, device=device).run(found):
         done.append(result)
         if not as_json:
             print(result.mask, flush=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from lit_transformer.cli_options import Device, Json
 from lit_transformer.config.errors import UserError
 
 Run = Annotated[
@@ -17,11 +18,6 @@ Texts = Annotated[
 ]
 File = Annotated[
     Optional[Path], typer.Option("--file", help="A file with one text a line; without it and texts, standard input.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-
-Device = Annotated[
-    str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; auto is what trainer.accelerator=auto would train on.")
 ]
 
 

@@ -20,7 +20,7 @@ from lit_transformer.data.images.drawing import overlay
 from lit_transformer.data.images.pairs import SUFFIXES
 from lit_transformer.data.images.palette import write_mask
 from lit_transformer.data.images.reading import read_image, resize, target_size
-from lit_transformer.inference.load import load_task, open_run
+from lit_transformer.inference.load import find_device, load_task, open_run
 from lit_transformer.inference.tiles import in_windows, reach, resized
 from lit_transformer.records.atomic import read_json, write_atomic
 from lit_transformer.tasks.segmentation import Segmentation, class_probabilities
@@ -44,10 +44,22 @@ class Segmented:
 
 
 class Segmenting:
-    """A trained segmenter that writes what it finds into a folder; raises UserError for another kind of run."""
+    """A trained segmenter, on a device that `find_device` knows, that writes what it finds into a folder.
 
-    def __init__(self, path: Path, output: Path, *, probabilities: bool = False, window: int | None = None) -> None:
-        task = load_task(path)
+    Raises UserError for another kind of run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        output: Path,
+        *,
+        probabilities: bool = False,
+        window: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self._device = find_device(device)
+        task = load_task(path, device=self._device)
         if not isinstance(task, Segmentation):
             raise UserError(
                 f"segment cannot use {path}\n  got      task {task.config.task}\n"
@@ -81,9 +93,13 @@ class Segmenting:
         small = resize(pixels, np.zeros((height, width), dtype=np.uint8), seen)[0]  # (*seen, channels)
         image = torch.from_numpy(np.moveaxis(small, -1, 0).copy())[None]  # (1, channels, *seen)
         logits = in_windows(
-            self._task, image, window=self._window, margin=self._margin, stride=2**self._model.num_stages
+            self._logits, image, window=self._window, margin=self._margin, stride=2**self._model.num_stages
         )  # (1, num_logits, *seen)
         return class_probabilities(resized(logits.float(), height, width))[0]
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """Of one window; what is put together of many stays on the CPU, whatever the image's size."""
+        return self._task(images.to(self._device)).cpu()
 
     def _segment(self, image: Path) -> Segmented:
         pixels = read_image(image, self._model.in_channels, self._images.max_pixels)

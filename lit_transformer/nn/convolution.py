@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from lit_transformer.nn.recompute import Recomputable
@@ -175,7 +176,7 @@ def _first_and_again(stage: nn.Module) -> tuple[AbstractContextManager[None], Ab
 @contextmanager
 def _still_statistics(stage: nn.Module) -> Iterator[None]:
     """Keep the running statistics of batch norms as they are: the first time has already counted this batch."""
-    norms = [module for module in stage.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]  # SyncBatchNorm is one as well
     kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

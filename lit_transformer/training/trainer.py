@@ -47,6 +47,7 @@ def build_trainer(
         strategy=_strategy(settings),
         precision=settings.precision,
         deterministic=settings.deterministic or None,
+        sync_batchnorm=settings.accelerator == "cuda",  # one batch over all ranks; torch has it for CUDA alone
         max_steps=total_steps,
         max_epochs=-1,
         accumulate_grad_batches=settings.accumulate,

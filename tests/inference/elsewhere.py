@@ -17,7 +17,10 @@ CROSSES = (aten._to_copy.default, aten.copy_.default)
 INDEXED = (aten.index.Tensor, aten.index_put_.default)
 """Their indices, the second argument, may lie on the CPU, as a GPU's may."""
 
-PRODUCTS = (aten.mm.default, aten.bmm.default, aten.addmm.default, aten.matmul.default, aten.linear.default)
+PRODUCTS = (
+    aten.mm.default, aten.bmm.default, aten.addmm.default, aten.matmul.default, aten.linear.default,
+    aten.convolution.default, aten.conv2d.default,
+)  # fmt: skip
 """What networks are made of: none of it belongs on the CPU meanwhile."""
 
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from lit_transformer.inference import segment as verb
 from lit_transformer.inference.load import load_task
+from tests.inference.elsewhere import DEVICE, SecondDevice
 from tests.inference.runs import HERE, make_run
 
 BLUE, RED = (40, 60, 200), (200, 60, 40)
@@ -100,12 +102,33 @@ def test_a_large_image_in_windows_is_the_image_seen_whole(ask, run, tmp_path):
     assert np.allclose(whole, parts, atol=1e-5)
 
 
+def test_nothing_is_left_on_another_device(ask, run, unseen, tmp_path, monkeypatch):
+    given = ("segment", run, unseen[0], "--probabilities")
+    assert ask(*given, "--output", tmp_path / "cpu", "--device", "cpu")[0] == 0
+    monkeypatch.setattr(verb, "find_device", {"second": DEVICE}.__getitem__)
+    with SecondDevice():
+        status, _, err = ask(*given, "--output", tmp_path / "second", "--device", "second")
+    assert status == 0, err
+    found, expected = (np.load(tmp_path / name / "unseen.npy") for name in ("second", "cpu"))
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_answers_as_the_cpu(ask, run, unseen, tmp_path):
+    for device in ("cpu", "cuda"):
+        given = ("--probabilities", "--output", tmp_path / device, "--device", device)
+        assert ask("segment", run, unseen[0], *given)[0] == 0
+    found, expected = (np.load(tmp_path / name / "unseen.npy") for name in ("cuda", "cpu"))
+    assert np.allclose(found, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("nowhere.png",), ["nowhere.png", "finds one", "allowed"]),
         (("{empty}",), ["a folder without images", ".png"]),
         (("{image}", "{copy}"), ["one mask", "unseen.png", "two folders"]),
+        (("{image}", "--device", "cuda:9"), ["--device", "got      cuda:9", "--device cpu"]),
         (("{image}", "--window", "8"), ["--window", "got      8", "or more"]),
         (("{text}",), ["notes.png"]),
     ],
