@@ -64,7 +64,7 @@ def test_from_the_shell_to_the_report(sweep: Path, tmp_path: Path, monkeypatch: 
     cells = {(row["model.upsampling"], row["model.skip"]) for _, row in runs.iterrows()}
     assert len(cells) == 4
     assert runs["model.base_channels"].nunique() > 1, "no width was solved"
-    # one channel of some twelve is a sixth of the FLOPs; the 5 % of the sweep that is shipped: tests/test_experiments.py
+    # one channel of some twelve is a sixth of the FLOPs; tests/test_experiments.py has the 5 % of the shipped sweep
     assert runs["flops_per_token"].between(0.92 * 60_000, 1.08 * 60_000).all()
     assert runs["val/mean_iou"].between(0.3, 1).all() and runs["val/mean_iou"].nunique() == 4
     for run in runs["run"]:
