@@ -177,11 +177,13 @@ def _first_and_again(stage: nn.Module) -> tuple[AbstractContextManager[None], Ab
 def _still_statistics(stage: nn.Module) -> Iterator[None]:
     """Keep the running statistics of batch norms as they are: the first time has already counted this batch."""
     norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]  # SyncBatchNorm is one as well
-    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    kept = [(norm.momentum, count.clone()) for norm in norms if (count := norm.num_batches_tracked) is not None]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum, batches in kept:
-            norm.momentum, norm.num_batches_tracked = momentum, batches
+        for norm, (momentum, batches) in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+            assert norm.num_batches_tracked is not None
+            norm.num_batches_tracked.copy_(batches)

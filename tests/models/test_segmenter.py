@@ -169,6 +169,19 @@ def test_compiles_whole_with_the_same_gradients(network: Segmenter, recompute: b
         torch.testing.assert_close(here, other, msg=name)
 
 
+def test_recomputing_counts_a_batch_once_where_norms_are_synchronised_too() -> None:
+    torch.manual_seed(0)
+    plain = Segmenter(TINY).train()
+    synchronised = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))  # alone it is a batch norm
+    assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in synchronised.modules())
+    recompute_blocks(synchronised)
+    images = images_for(TINY)
+    for network in (plain, synchronised):
+        loss_of(network, images).backward()
+    for (name, here), other in zip(plain.named_buffers(), synchronised.buffers(), strict=True):
+        torch.testing.assert_close(here, other, msg=name)
+
+
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS)
 @pytest.mark.parametrize("name", ["default", "plain", "convolve-first-add"])
 def test_an_exported_network_takes_any_size(name: str, upsampling: str) -> None:
