@@ -70,7 +70,9 @@ class Segmentation(Task):
 
 def predicted_classes(logits: Tensor) -> Tensor:
     """Logits (batch, num_logits, height, width) -> the likeliest class of each pixel, (batch, height, width)."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+    if logits.shape[1] == 1:
+        return (logits[:, 0] > 0).long()
+    return logits.max(dim=1).indices  # argmax over an axis that is not the last takes twenty times as long on a CPU
 
 
 def class_probabilities(logits: Tensor) -> Tensor:

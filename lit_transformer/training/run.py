@@ -16,6 +16,7 @@ from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.data.loader import LoaderDied
 from lit_transformer.models.flops import flops_per_token
+from lit_transformer.processes.memory import keep_freed_memory
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.records.atomic import is_full, read_json
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
@@ -101,6 +102,8 @@ class _Training:
         warnings.filterwarnings("ignore", module="lightning")  # advice on settings that are ours to choose
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        if self.config.trainer.accelerator == "cpu":
+            keep_freed_memory()
         if self.config.trainer.threads:
             torch.set_num_threads(self.config.trainer.threads)  # OMP_NUM_THREADS comes too late in a forked child
             os.environ["OMP_NUM_THREADS"] = str(self.config.trainer.threads)  # else Lightning sets a number of its own

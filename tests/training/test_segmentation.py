@@ -11,8 +11,11 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.load import load_layers
 from lit_transformer.data.images.drawing import painted
+from lit_transformer.inference.load import run_config
+from lit_transformer.records.atomic import read_json
 from lit_transformer.training.fit import freeze
 from lit_transformer.training.prepare import prepare
+from lit_transformer.training.registry import build_parts, open_prepared
 from tests.training.proofs import assert_ranks_agree, assert_resumes_exactly, complete
 from tests.training.test_wandb import flat, records
 from tests.waiting import wait_for
@@ -95,7 +98,7 @@ def test_the_best_checkpoint_is_that_of_the_best_mean_iou(runner, new_run):
     assert result["metrics"]["val/loss"] == best["val/loss"]
 
 
-def test_panels_show_the_first_images_of_the_split(runner, new_run):
+def test_panels_show_images_spread_over_the_split(runner, new_run):
     run = complete(runner, new_run("trainer.max_steps=4", "trainer.val_every=2"))
     files = sorted((run.path / "samples").iterdir())
     assert [file.name for file in files] == ["masks-2.npz", "masks-2.png", "masks-4.npz", "masks-4.png"]
@@ -103,6 +106,10 @@ def test_panels_show_the_first_images_of_the_split(runner, new_run):
         images, truths, predictions = (arrays[name] for name in ("images", "truths", "predictions"))
     assert images.shape == (4, 28, 30, 3) and truths.shape == predictions.shape == (4, 28, 30)
     assert (truths[:, :1] == -100).all() and set(np.unique(predictions)) <= {0, 1, 2}
+    config = run_config(run)
+    whole = build_parts(config, open_prepared(config, read_json(run.prepared_file))).data.val_dataloader()
+    val = torch.cat([batch["images"][batch["rows"] >= 0] for batch in whole]).movedim(1, -1).numpy()
+    assert len(val) == 13 and np.array_equal(images, val[[0, 1, 10, 11]])  # of two batches, of 10 and 3
     page = np.array(Image.open(files[1]))
     assert page.shape == (4 * 32 - 4, 4 * 34 - 4, 3)
     assert np.array_equal(page[:28, :30], images[0])
