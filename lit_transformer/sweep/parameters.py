@@ -1,7 +1,6 @@
-"""One parameter of a sweep file: its distribution, named or inferred as W&B does, or a mapping of further parameters."""
+"""One parameter of a sweep file: its distribution, named or inferred as in W&B, or a mapping of more parameters."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -147,8 +146,7 @@ def _distribution(key: str, item: Located) -> str:
         return "constant"
     if "min" in item.value or "max" in item.value:
         bounds = [item.value[word].value for word in ("min", "max") if word in item.value]
-        whole = all(isinstance(bound, int) and not isinstance(bound, bool) for bound in bounds)
-        return "int_uniform" if whole else "uniform"
+        return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
     guesses = [(word, did_you_mean(word, WORDS)) for word in item.value]
     fix = next((f"{word}: did you mean {guess}?" for word, guess in guesses if guess and guess != word), "")
     if not fix and any(word in ("mu", "sigma", "a", "b") for word in item.value):
@@ -162,7 +160,8 @@ def _check_words(key: str, name: str, item: Located, allowed: list[str]) -> None
     for word in item.value:
         if word in (*allowed, "distribution"):
             continue
-        takers = [other for other in (f"q_{name}", f"{name}_w_probabilities") if other in DISTRIBUTIONS]
+        related = (f"q_{name.removeprefix('int_')}", f"{name}_w_probabilities")
+        takers = [other for other in related if other in DISTRIBUTIONS]
         guess = did_you_mean(word, WORDS)
         if word in WORDS and takers and word in ("q", "probabilities"):
             fix = f"write distribution: {takers[0]}"

@@ -11,9 +11,11 @@ from lit_transformer.config.layers import shell_layer
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import line
 from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, foreign_slots, freeze_foreign, read_foreign
 from lit_transformer.sweep.names import slug
 from lit_transformer.sweep.plan import (
     Plan,
@@ -44,6 +46,7 @@ def sweep_run(
     allow_drift: bool = False,
     per_device: int | None = None,
     retries: int = 0,
+    choice: Choice | None = None,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
@@ -53,12 +56,19 @@ def sweep_run(
     """
     check_retries(retries)
     file = read_sweep(find_sweep(sweep))
-    cells = build_cells(file, overrides, seeds)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    cells = build_cells(file, overrides, seeds, choice) if file.ours else []
     folder = sweep_folder(file, output, name)
     try:
         with locked(folder):
-            slots = divide(cells, workers, _frozen_threads(folder), per_device)
-            plan = make_plan(file, cells, slots, seeds)
+            if file.ours:
+                slots = divide(cells, workers, _frozen_threads(folder), per_device)
+                plan = make_plan(file, cells, slots, seeds)
+            else:
+                slots = foreign_slots(workers)
+                plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+                _refuse(folder, freeze_foreign(folder, file))
             _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
             set_retries(folder, retries)
             announce(folder, plan, slots)
@@ -70,7 +80,8 @@ def sweep_run(
             ) from None
         raise
     if status:
-        print(f"the same command continues: {_command(sweep, overrides, seeds, output, name)}", file=sys.stderr)
+        command = _command(sweep, overrides, seeds, output, name, choice or Choice())
+        print(f"the same command continues: {command}", file=sys.stderr)
     return status, folder.path
 
 
@@ -87,10 +98,17 @@ def sweep_retry(
     folder = SweepFolder(path)
     plan = read_plan(folder)
     with locked(folder):
-        slots = divide(planned_cells(folder), workers, plan.threads, per_device)
+        slots = slots_of(folder, plan, workers, per_device)
         set_retries(folder, retries)
         announce(folder, plan, slots)
         return drive(folder, plan, slots, RETRY, allow_drift=allow_drift), folder.path
+
+
+def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: int | None) -> Slots:
+    """This machine divided for the cells of a frozen sweep; raises UserError."""
+    if read_foreign(folder) is not None:
+        return foreign_slots(workers)
+    return divide(planned_cells(folder), workers, plan.threads, per_device)
 
 
 def planned_cells(folder: SweepFolder) -> list[Cell]:
@@ -136,7 +154,14 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> No
     if not folder.exists():
         write_plan(folder, plan, frozen)
         return
-    different = differences(folder, plan)
+    _refuse(folder, differences(folder, plan))
+    known = read_configs(folder)
+    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
+        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
+
+
+def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
+    """Raise UserError where a sweep's folder and what was asked for are different."""
     if different:
         more = [f"  ... and {len(different) - 20} more"] if len(different) > 20 else []
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
@@ -144,9 +169,6 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> No
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
             "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
         )
-    known = read_configs(folder)
-    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
-        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
@@ -169,8 +191,12 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
             print(line(view, plan.metric), file=sys.stderr)
 
 
-def _command(sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None) -> str:
+def _command(
+    sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None, choice: Choice
+) -> str:
     words = ["lit-transformer", "sweep", "run", sweep]
+    words += ["--count", str(choice.count)] if choice.count is not None else []
+    words += ["--search-seed", str(choice.seed)] if choice.seed else []
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--output", str(output)] if output != Path("runs") else []
     words += ["--name", name] if name else []
