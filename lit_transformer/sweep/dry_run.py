@@ -70,7 +70,7 @@ def sweep_dry_run(
         print(note, file=sys.stderr)
     if not file.ours:
         slots = foreign_slots(workers)
-        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
         return DryRun(plan, slots, {}, 0.0, measured=False)
     cells = build_cells(file, overrides, seeds, choice)
     slots = divide(cells, workers)

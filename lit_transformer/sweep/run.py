@@ -67,9 +67,9 @@ def sweep_run(
                 plan = make_plan(file, cells, slots, seeds)
             else:
                 slots = foreign_slots(workers)
-                plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
-                _refuse(folder, freeze_foreign(folder, file))
-            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
+                plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+            _refuse(folder, freeze_foreign(folder, file))
+            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots, choice or Choice()))
             set_retries(folder, retries)
             announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
@@ -144,9 +144,13 @@ def _frozen_threads(folder: SweepFolder) -> int | None:
     return read_plan(folder).threads if folder.exists() else None
 
 
-def _frozen(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+def _frozen(
+    file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots, choice: Choice
+) -> dict[str, object]:
     given = dict(shell_layer(overrides).values)
-    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
+    chosen = {"count": choice.count, "search_seed": choice.seed}
+    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, **chosen,
+            "workers": slots.workers}  # fmt: skip
 
 
 def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
