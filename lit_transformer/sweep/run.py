@@ -11,9 +11,11 @@ from lit_transformer.config.layers import shell_layer
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import line
 from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, foreign_slots, freeze_foreign, read_foreign
 from lit_transformer.sweep.names import slug
 from lit_transformer.sweep.plan import (
     Plan,
@@ -25,6 +27,7 @@ from lit_transformer.sweep.plan import (
     write_plan,
 )
 from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.requests import set_retries
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
 
@@ -41,22 +44,34 @@ def sweep_run(
     output: Path = Path("runs"),
     name: str | None = None,
     allow_drift: bool = False,
+    per_device: int | None = None,
+    retries: int = 0,
+    choice: Choice | None = None,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
     0 when every valid cell is complete or pruned, 130 or 143 when a signal stopped it, else 1. Raises UserError before
     the first trial for what the user can mend: the file, the overrides, data, a folder that another driver runs or
-    that holds another sweep.
+    that holds another sweep. A cell that fails is run again `retries` times.
     """
+    check_retries(retries)
     file = read_sweep(find_sweep(sweep))
-    cells = build_cells(file, overrides, seeds)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    cells = build_cells(file, overrides, seeds, choice) if file.ours else []
     folder = sweep_folder(file, output, name)
     try:
         with locked(folder):
-            slots = divide(cells, workers, _frozen_threads(folder))
-            plan = make_plan(file, cells, slots, seeds)
-            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
-            _announce(folder, plan, slots)
+            if file.ours:
+                slots = divide(cells, workers, _frozen_threads(folder), per_device)
+                plan = make_plan(file, cells, slots, seeds)
+            else:
+                slots = foreign_slots(workers)
+                plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+            _refuse(folder, freeze_foreign(folder, file))
+            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots, choice or Choice()))
+            set_retries(folder, retries)
+            announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
     except OSError as error:
         if is_full(error):
@@ -65,19 +80,46 @@ def sweep_run(
             ) from None
         raise
     if status:
-        print(f"the same command continues: {_command(sweep, overrides, seeds, output, name)}", file=sys.stderr)
+        command = _command(sweep, overrides, seeds, output, name, choice or Choice())
+        print(f"the same command continues: {command}", file=sys.stderr)
     return status, folder.path
 
 
-def sweep_retry(path: Path, *, workers: int | None = None, allow_drift: bool = False) -> tuple[int, Path]:
+def sweep_retry(
+    path: Path,
+    *,
+    workers: int | None = None,
+    allow_drift: bool = False,
+    per_device: int | None = None,
+    retries: int = 0,
+) -> tuple[int, Path]:
     """Go on with the failed, diverged and missing cells of a sweep's folder; as `sweep_run` otherwise."""
+    check_retries(retries)
     folder = SweepFolder(path)
     plan = read_plan(folder)
     with locked(folder):
-        cells = [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
-        slots = divide(cells, workers, plan.threads)
-        _announce(folder, plan, slots)
+        slots = slots_of(folder, plan, workers, per_device)
+        set_retries(folder, retries)
+        announce(folder, plan, slots)
         return drive(folder, plan, slots, RETRY, allow_drift=allow_drift), folder.path
+
+
+def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: int | None) -> Slots:
+    """This machine divided for the cells of a frozen sweep; raises UserError."""
+    if read_foreign(folder) is not None:
+        return foreign_slots(workers)
+    return divide(planned_cells(folder), workers, plan.threads, per_device)
+
+
+def planned_cells(folder: SweepFolder) -> list[Cell]:
+    """The valid cells of a frozen sweep, for dividing a machine."""
+    return [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
+
+
+def check_retries(retries: int) -> None:
+    """Raises UserError for a number of retries that is none."""
+    if retries < 0:
+        raise UserError(f"--retries {retries}: a failed cell is run again 0 times or more.")
 
 
 def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
@@ -102,9 +144,13 @@ def _frozen_threads(folder: SweepFolder) -> int | None:
     return read_plan(folder).threads if folder.exists() else None
 
 
-def _frozen(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+def _frozen(
+    file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots, choice: Choice
+) -> dict[str, object]:
     given = dict(shell_layer(overrides).values)
-    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
+    chosen = {"count": choice.count, "search_seed": choice.seed}
+    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, **chosen,
+            "workers": slots.workers}  # fmt: skip
 
 
 def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
@@ -112,7 +158,14 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> No
     if not folder.exists():
         write_plan(folder, plan, frozen)
         return
-    different = differences(folder, plan)
+    _refuse(folder, differences(folder, plan))
+    known = read_configs(folder)
+    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
+        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
+
+
+def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
+    """Raise UserError where a sweep's folder and what was asked for are different."""
     if different:
         more = [f"  ... and {len(different) - 20} more"] if len(different) > 20 else []
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
@@ -120,9 +173,6 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> No
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
             "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
         )
-    known = read_configs(folder)
-    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
-        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
@@ -133,7 +183,8 @@ def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
     return replace(plan, cells=cells)
 
 
-def _announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
+def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
+    """Say on standard error what is about to run, and which cells cannot."""
     each = f"{slots.devices} ranks of {slots.threads}" if slots.devices > 1 else f"{slots.threads}"
     where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
     valid = len(plan.valid())
@@ -144,8 +195,12 @@ def _announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
             print(line(view, plan.metric), file=sys.stderr)
 
 
-def _command(sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None) -> str:
+def _command(
+    sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None, choice: Choice
+) -> str:
     words = ["lit-transformer", "sweep", "run", sweep]
+    words += ["--count", str(choice.count)] if choice.count is not None else []
+    words += ["--search-seed", str(choice.seed)] if choice.seed else []
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--output", str(output)] if output != Path("runs") else []
     words += ["--name", name] if name else []

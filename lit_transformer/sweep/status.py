@@ -10,9 +10,10 @@ from rich.console import Console
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.display import duration, line, summary, table
+from lit_transformer.sweep.driver import total_steps
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
-from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import Plan, read_plan
 from lit_transformer.sweep.views import CellView, Viewer, counts, exit_status, seconds_left
 
 
@@ -24,7 +25,7 @@ class SweepStatus:
     plan: Plan
     views: list[CellView]
     driven: bool
-    """Whether a driver runs it."""
+    """Whether somebody runs it: a driver, agents, pilots."""
 
     @property
     def exit_status(self) -> int:
@@ -33,7 +34,7 @@ class SweepStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate; None without a driver or before the first cell is complete."""
+        """An estimate; None where nobody runs it or before the first cell is complete."""
         running = sum(view.state == "running" for view in self.views)
         return seconds_left(self.views, running) if self.driven and running else None
 
@@ -55,13 +56,10 @@ def sweep_status(path: Path) -> SweepStatus:
     """The state of every cell of a sweep's folder; raises UserError where it is none."""
     folder = SweepFolder(path)
     plan = read_plan(folder)
-    totals = {}
-    for name, cell in read_configs(folder).items():
-        steps = dict(flat(cell.config)).get("trainer.max_steps")
-        totals[name] = steps if isinstance(steps, int) else None
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"status-{os.getpid()}"))
-    views = Viewer(folder, plan, ledger, totals).read()
-    return SweepStatus(path, plan, views, is_locked(folder.lock.path))
+    views = Viewer(folder, plan, ledger, total_steps(folder)).read()
+    driven = is_locked(folder.lock.path) or any(view.state == "running" for view in views)
+    return SweepStatus(path, plan, views, driven)
 
 
 def print_status(status: SweepStatus) -> None:

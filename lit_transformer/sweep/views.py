@@ -50,6 +50,10 @@ class Viewer:
         self._totals = total_steps
         self._done: dict[tuple[str, int, str], CellView] = {}
 
+    def follow(self, plan: Plan, total_steps: Mapping[str, int | None]) -> None:
+        """Look at another plan of the same folder from now on: it has grown."""
+        self._plan, self._totals = plan, total_steps
+
     def read(self) -> list[CellView]:
         """Every cell, in the plan's order."""
         claims = self._ledger.read()
