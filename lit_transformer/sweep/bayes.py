@@ -14,7 +14,7 @@ import random
 import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -79,13 +79,20 @@ class Search:
     """W&B's key: what stands for a trial that failed, diverged or was pruned. Without it the worst value stands for the
     first two, and a pruned one is what Optuna's TPE makes of it: behind every complete one, ranked by how far it came.
     """
+    impute_running: Impute | None = None
+    """W&B's `impute_while_running`: what stands for a trial that has not ended. Without it Optuna's samplers take it for
+    a bad one (the constant liar) or for one as expected, so that two workers do not look at one place.
+    """
     sampler: Sampler = "tpe"
     seed: int = 0
 
 
-def suggest(search: Search, seen: Sequence[Seen], number: int) -> tuple[float, ...]:
-    """The next point, each u in (0, 1): a function of the search, of what was seen and of the proposal's number."""
-    pick = random.Random(f"{search.seed}/{number}")
+def suggest(search: Search, seen: Sequence[Seen], number: int, draw: int = 0) -> tuple[float, ...]:
+    """The next point, each u in (0, 1): a function of the search, of what was seen and of the proposal's number.
+
+    Another `draw` is another answer to the same question.
+    """
+    pick = random.Random(f"{search.seed}/{number}/{draw}")
     ended = sum(item.state != "running" and _ends(search, item, seen) for item in seen)
     if ended < STARTUP:
         return tuple(_settled(axis, pick.random()) for axis in search.axes)
@@ -147,7 +154,7 @@ def _trial(
     params = {
         axis.key: axis.category(u) if axis.edges else u for axis, u in zip(search.axes, item.u, strict=True)
     }
-    if item.state == "running":
+    if item.state == "running" and (search.impute_running is None or not item.values):
         return create_trial(state=TrialState.RUNNING, params=params, distributions=dict(scales))
     if item.state == "pruned" and search.impute is None and search.sampler == "tpe" and item.values:
         reported = dict(enumerate(item.values, 1))
@@ -157,6 +164,8 @@ def _trial(
     best = min if search.goal == "minimize" else max
     if item.state == "complete" and item.values:
         value: float | None = best(item.values)
+    elif item.state == "running":
+        value = imputed(replace(search, impute=search.impute_running), item, seen, "worst")
     else:
         value = imputed(search, item, seen, "latest" if item.state == "pruned" else "worst")
     if value is None or not math.isfinite(value):
@@ -164,11 +173,11 @@ def _trial(
     return create_trial(value=value, params=params, distributions=dict(scales))
 
 
-def ask_child(search: Search, seen: Sequence[Seen], number: int) -> tuple[float, ...]:
+def ask_child(search: Search, seen: Sequence[Seen], number: int, draw: int = 0) -> tuple[float, ...]:
     """`suggest` by a child of its own; raises UserError where it fails."""
     from lit_transformer.sweep.preparing import ask
 
-    request = {"search": asdict(search), "seen": [asdict(item) for item in seen], "number": number}
+    request = {"search": asdict(search), "seen": [asdict(item) for item in seen], "number": number, "draw": draw}
     answer = ask("lit_transformer.sweep.bayes", request)["u"]
     assert isinstance(answer, list)
     return tuple(float(u) for u in answer)
@@ -186,7 +195,7 @@ def main(request: str, answer: str) -> int:
     """Entry point of the child; see the module."""
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
     seen = [Seen(u=tuple(item["u"]), state=item["state"], values=tuple(item["values"])) for item in asked["seen"]]
-    u = suggest(search_from_json(asked["search"]), seen, asked["number"])
+    u = suggest(search_from_json(asked["search"]), seen, asked["number"], asked["draw"])
     write_json(Path(answer), {"u": list(u)})
     return 0
 

@@ -21,11 +21,11 @@ PREPARE = "lit_transformer.training.prepare"
 SIZE = "lit_transformer.sweep.size"
 
 
-def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list[PlannedCell]:
+def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object], *, need: bool = True) -> list[PlannedCell]:
     """Prepare the data of every valid cell, once per data set, and fill in what they decide.
 
     `settings` (dotted) are decided for this machine. A cell whose data cannot be prepared gets a `problem`. Raises
-    UserError where no cell can be run, with every reason.
+    UserError where no cell can be run, with every reason, if one is needed.
     """
     cells = _with_device_problems(cells)
     valid = [cell for cell in cells if cell.problem is None]
@@ -42,7 +42,7 @@ def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list
             continue
         origins = {**cell.origins, **dict.fromkeys(_undecided(cell, settings), "this machine")}
         planned.append(_planned(cell, decided[cell.name], origins, answers.get(cell.name)))
-    if not any(cell.problem is None for cell in planned):
+    if need and not any(cell.problem is None for cell in planned):
         reasons = dict.fromkeys(str(cell.problem) for cell in planned)
         raise UserError("No cell of the sweep can be run.\n" + "\n".join(reasons))
     return planned
