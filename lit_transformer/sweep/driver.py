@@ -15,11 +15,13 @@ from lit_transformer.processes.trial import DRIFT_VARIABLE
 from lit_transformer.records.atomic import write_text
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.display import Display
+from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
-from lit_transformer.sweep.plan import Plan, flat, read_configs
+from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
 from lit_transformer.sweep.pool import Local, Pool
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.views import Viewer, exit_status
 from lit_transformer.sweep.worker import NO_SPACE, STOPPED
@@ -76,8 +78,7 @@ def drive(
             ):  # before it is reopened: its claimant would take the result for the new attempt's
                 folder.cell(name).result_file.unlink(missing_ok=True)
     ledger.reopen(again, missing)
-    totals = {name: _total_steps(dict(flat(cell.config))) for name, cell in read_configs(folder).items()}
-    viewer = Viewer(folder, plan, ledger, totals)
+    viewer = Viewer(folder, plan, ledger, total_steps(folder))
     environment = {DRIFT_VARIABLE: "1"} if allow_drift else {}
     with Display(plan.metric, slots.workers) as display, _Signals() as signals:
         driver = Driver(folder, ledger, Pool(folder.path, slots.gpus, environment), viewer, display, signals)
@@ -85,11 +86,13 @@ def drive(
             driver.run(slots.workers)
         finally:
             driver.pool.kill()
+        plan = read_plan(folder)
+        viewer.follow(plan, total_steps(folder))
         views = viewer.read()
         display.finish(views)
     if signals.received:
         return 128 + signals.received
-    return 1 if driver.gave_up else exit_status(views)
+    return 1 if driver.gave_up or unproposed(folder, plan.cells) else exit_status(views)
 
 
 class _Signals:
@@ -126,8 +129,12 @@ class Driver:
     display: Display
     signals: _Signals
     gave_up: bool = False
+    _growth: PlanWatch = field(init=False)
     _deaths: int = field(default=0, init=False)
     _ended: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._growth = PlanWatch(self.folder)
 
     def run(self, workers: int) -> None:
         """Until no worker has anything left to do, a signal comes, or nothing gets on."""
@@ -140,6 +147,8 @@ class Driver:
             for worker, status in self.pool.ended():
                 self._after(worker, status, workers)
             if time.monotonic() - shown > SHOW_SECONDS:
+                if self._growth.changed():
+                    self._grow(workers)
                 views = self.viewer.read()
                 self.display.show(views)
                 self._count_ended(sum(view.state not in ("waiting", "running", "impossible") for view in views))
@@ -147,6 +156,16 @@ class Driver:
         if self.pool.workers:
             self._stop()
         self._relay()
+
+    def _grow(self, workers: int) -> None:
+        """The plan has new cells: show them, and start workers on the slots that had nothing left to do."""
+        plan = read_plan(self.folder)
+        self.ledger.cells = [cell.name for cell in plan.valid()]
+        self.viewer.follow(plan, total_steps(self.folder))
+        busy = {worker.slot for worker in self.pool.workers}
+        for slot in range(workers):
+            if slot not in busy:
+                self.pool.start(slot)
 
     def _after(self, worker: Local, status: int, workers: int) -> None:
         """A worker ended: in order, for want of space, or by a death that costs its trial."""
@@ -193,6 +212,10 @@ class Driver:
             self._relay()
 
 
-def _total_steps(settings: dict[str, object]) -> int | None:
-    steps = settings.get("trainer.max_steps")
-    return steps if isinstance(steps, int) else None
+def total_steps(folder: SweepFolder) -> dict[str, int | None]:
+    """Cell -> the steps of its training; None where they are not counted in advance."""
+    found: dict[str, int | None] = {}
+    for name, cell in read_configs(folder).items():
+        steps = dict(flat(cell.config)).get("trainer.max_steps")
+        found[name] = steps if isinstance(steps, int) else None
+    return found

@@ -118,15 +118,18 @@ def read_configs(folder: SweepFolder) -> dict[str, PlannedCell]:
     return found
 
 
-def differences(folder: SweepFolder, fresh: Plan) -> list[str]:
-    """What the frozen sweep and `fresh` disagree about, one line each; empty where the sweep can go on."""
+def differences(folder: SweepFolder, fresh: Plan, *, grows: bool = False) -> list[str]:
+    """What the frozen sweep and `fresh` disagree about, one line each; empty where the sweep can go on.
+
+    One that `grows` may have more cells than `fresh`, which has its first ones.
+    """
     old = read_plan(folder)
     lines = []
     for word in ("metric", "goal"):
         if getattr(old, word) != getattr(fresh, word):
             lines.append(f"{word}: {getattr(old, word)} -> {getattr(fresh, word)}")
     frozen, new = {cell.name: cell for cell in old.cells}, {cell.name: cell for cell in fresh.cells}
-    lines += _named("cells only in the sweep's folder", [name for name in frozen if name not in new])
+    lines += _named("cells only in the sweep's folder", [name for name in frozen if name not in new and not grows])
     lines += _named("cells only in the file now", [name for name in new if name not in frozen])
     for name in frozen.keys() & new.keys():
         if (frozen[name].problem is None) != (new[name].problem is None):

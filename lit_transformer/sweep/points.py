@@ -24,46 +24,38 @@ class Points:
         text = yaml.safe_dump(dict(growth.source), sort_keys=False, allow_unicode=True)
         file = parse_sweep(parse_yaml(text, "sweep.yaml"), "sweep.yaml", "sweep")
         self._distributions = {item.key: item.distribution for item in file.parameters}
-        self._built: dict[str, Cell] = {}
 
-    def cells(self, u: Sequence[float]) -> list[PlannedCell]:
-        """The cells of a point, each with its whole configuration or its problem, but for what data decide."""
+    def cells(self, u: Sequence[float]) -> list[Cell]:
+        """The cells of a point, each with its whole configuration, but for what data decide, or with its problem."""
         axes = self._growth.search.axes
         point = {axis.key: self._distributions[axis.key].ppf(each) for axis, each in zip(axes, u, strict=True)}
         runs = [point]
         for key, values in self._growth.replicates.items():
             runs = [{**run, key: value} for run in runs for value in values]
-        return [self._planned(run) for run in runs]
+        return [replace(self._load(run), u=tuple(u)) for run in runs]
 
-    def same_data(self, cell: PlannedCell, other: PlannedCell) -> bool:
+    def same_data(self, cell: Cell, other: PlannedCell) -> bool:
         """Whether two cells of this sweep differ in nothing that their data depend on."""
         return other.problem is None and all(
             other.values.get(key) == value for key, value in cell.values.items() if not key.startswith(FREE_OF_DATA)
         )
 
-    def like(self, cell: PlannedCell, other: PlannedCell) -> PlannedCell:
+    def like(self, cell: Cell, other: PlannedCell) -> PlannedCell:
         """The cell with what the other one's data decided."""
         decided = [key for key, origin in other.origins.items() if origin in ("prepare", "this machine")]
         config = with_dotted(cell.config, {key: _get(other.config, key) for key in decided})
         origins = {**cell.origins, **{key: other.origins[key] for key in decided}}
-        return replace(cell, config=config, origins=origins, prepared=other.prepared)
+        return PlannedCell(name=cell.name, values=cell.values, config=config, origins=origins,
+                           prepared=other.prepared, u=cell.u)  # fmt: skip
 
-    def unprepared(self, cell: PlannedCell) -> Cell:
-        """The cell as it was before its data were looked at."""
-        return self._built[cell.name]
-
-    def _planned(self, values: Mapping[str, object]) -> PlannedCell:
+    def _load(self, values: Mapping[str, object]) -> Cell:
         growth = self._growth
         chosen = {**growth.constant, **values, **growth.shell.values}
         given = {key: value for key, value in {**growth.constant, **values}.items() if key != "experiment"}
         own = {key: value for key, value in growth.shell.values.items() if key != "experiment"}
         layers = [*growth.experiments[str(chosen["experiment"])], Layer(given, growth.origins),
                   Layer(own, growth.shell.origins)]  # fmt: skip
-        cell = load_cell(values, layers)
-        self._built[cell.name] = cell
-        return PlannedCell(
-            name=cell.name, values=cell.values, problem=cell.problem, config=cell.config, origins=cell.origins
-        )
+        return load_cell(values, layers)
 
 
 def _get(config: Mapping[str, object], key: str) -> object:

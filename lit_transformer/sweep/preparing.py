@@ -38,7 +38,7 @@ def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object], *, need
     planned = []
     for cell in cells:
         if cell.problem is not None:
-            planned.append(PlannedCell(name=cell.name, values=cell.values, problem=cell.problem))
+            planned.append(PlannedCell(name=cell.name, values=cell.values, problem=cell.problem, u=cell.u))
             continue
         origins = {**cell.origins, **dict.fromkeys(_undecided(cell, settings), "this machine")}
         planned.append(_planned(cell, decided[cell.name], origins, answers.get(cell.name)))
@@ -95,9 +95,9 @@ def _get(config: Mapping[str, object], key: str) -> object:
 
 def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str], answer: object) -> PlannedCell:
     if not isinstance(answer, Mapping):
-        return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared")
+        return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared", u=cell.u)
     if answer["problem"]:
-        return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]))
+        return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]), u=cell.u)
     derived = dict(answer["derived"])
     return PlannedCell(
         name=cell.name,
@@ -105,4 +105,5 @@ def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str
         config=with_dotted(config, derived),
         origins={**origins, **dict.fromkeys(derived, "prepare")},
         prepared=dict(answer["prepared"]),
+        u=cell.u,
     )

@@ -14,13 +14,14 @@ from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Seen, ask_child, suggest
+from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import logged
 from lit_transformer.sweep.ledger import Attempts, Claim, Ledger, read_claims
 from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan, write_cells
 from lit_transformer.sweep.points import Points
 from lit_transformer.sweep.preparing import prepare_cells
-from lit_transformer.sweep.search import Growth
+from lit_transformer.sweep.search import Growth, read_search
 
 DRAWS = 20
 """How often the sampler is asked again where it names a point that is there already."""
@@ -95,7 +96,7 @@ class Proposer:
         for u in self._suggestions(seen, count):
             cells = self._points.cells(u)
             if not {cell.name for cell in cells} & known:
-                return [replace(self._ready(cell, there), u=u) for cell in cells]
+                return [self._ready(cell, there) for cell in cells]
         return []
 
     def _suggestions(self, seen: Sequence[Seen], count: int) -> Iterator[tuple[float, ...]]:
@@ -106,14 +107,13 @@ class Proposer:
         for draw in range(DRAWS, DRAWS + RANDOM_DRAWS):
             yield suggest(search, [], count, draw)
 
-    def _ready(self, cell: PlannedCell, there: Sequence[PlannedCell]) -> PlannedCell:
+    def _ready(self, cell: Cell, there: Sequence[PlannedCell]) -> PlannedCell:
         """The cell with what its data decide: as in a cell that differs in nothing that data depend on, else asked."""
-        if cell.problem is not None:
-            return cell
-        for other in there:
-            if self._points.same_data(cell, other):
-                return self._points.like(cell, other)
-        return prepare_cells([self._points.unprepared(cell)], self._growth.settings, need=False)[0]
+        if cell.problem is None:
+            for other in there:
+                if self._points.same_data(cell, other):
+                    return self._points.like(cell, other)
+        return prepare_cells([cell], self._growth.settings, need=False)[0]
 
 
 def grow(folder: SweepFolder, cells: Sequence[PlannedCell], count: int) -> bool:
@@ -135,6 +135,12 @@ def points_of(cells: Sequence[PlannedCell]) -> dict[tuple[float, ...], list[Plan
         if cell.u:
             found.setdefault(tuple(cell.u), []).append(cell)
     return found
+
+
+def unproposed(folder: SweepFolder, cells: Sequence[PlannedCell]) -> int:
+    """How many points a sweep that grows is still to propose; 0 for every other sweep."""
+    growth = read_search(folder).growth
+    return 0 if growth is None or why_ended(folder) else max(0, growth.cap - len(points_of(cells)))
 
 
 def why_ended(folder: SweepFolder) -> str:

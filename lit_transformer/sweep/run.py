@@ -10,6 +10,8 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import Stopping, begin_growth, first_cells, stop_rule
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
 from lit_transformer.sweep.display import line
 from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
@@ -25,6 +27,7 @@ from lit_transformer.sweep.plan import (
     write_plan,
 )
 from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.search import Frozen, freeze_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
 
@@ -41,21 +44,26 @@ def sweep_run(
     output: Path = Path("runs"),
     name: str | None = None,
     allow_drift: bool = False,
+    stopper: Stopping | None = None,
+    sampler: Sampler | None = None,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
     0 when every valid cell is complete or pruned, 130 or 143 when a signal stopped it, else 1. Raises UserError before
     the first trial for what the user can mend: the file, the overrides, data, a folder that another driver runs or
-    that holds another sweep.
+    that holds another sweep. `stopper` replaces the rule that early_terminate names, `sampler` is what proposes the
+    cells of a bayes sweep.
     """
     file = read_sweep(find_sweep(sweep))
-    cells = build_cells(file, overrides, seeds)
+    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, sampler))
+    cells = build_cells(file, overrides, seeds) if search.growth is None else first_cells(search.growth)
     folder = sweep_folder(file, output, name)
     try:
         with locked(folder):
-            slots = divide(cells, workers, _frozen_threads(folder))
+            copies = 1 if search.growth is None else search.growth.cap
+            slots = divide(list(cells) * copies, workers, _frozen_threads(folder))
             plan = make_plan(file, cells, slots, seeds)
-            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
+            _freeze(folder, plan, _frozen(file, overrides, seeds, slots), _for_machine(search, slots))
             _announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
     except OSError as error:
@@ -82,15 +90,22 @@ def sweep_retry(path: Path, *, workers: int | None = None, allow_drift: bool = F
 
 def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
     """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
-    settings = {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
     return Plan(
         name=file.name,
         metric=file.metric.name,
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, settings),
+        cells=prepare_cells(cells, _settings(slots)),
     )
+
+
+def _settings(slots: Slots) -> dict[str, object]:
+    return {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
+
+
+def _for_machine(search: Frozen, slots: Slots) -> Frozen:
+    return replace(search, growth=replace(search.growth, settings=_settings(slots)) if search.growth else None)
 
 
 def sweep_folder(file: SweepFile, output: Path, name: str | None) -> SweepFolder:
@@ -107,12 +122,13 @@ def _frozen(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots:
     return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
 
 
-def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
+def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search: Frozen) -> None:
     """Write a new sweep's plan, or see that the folder's is the same. Raises UserError with the differences."""
     if not folder.exists():
+        freeze_search(folder, search)
         write_plan(folder, plan, frozen)
         return
-    different = differences(folder, plan)
+    different = differences(folder, plan, grows=search.growth is not None) + search_differences(folder, search)
     if different:
         more = [f"  ... and {len(different) - 20} more"] if len(different) > 20 else []
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
@@ -121,6 +137,9 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> No
             "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
         )
     known = read_configs(folder)
+    if search.growth is not None:
+        freeze_search(folder, search)  # run_cap may have grown
+        return
     if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
         write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
 

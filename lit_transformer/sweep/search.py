@@ -58,9 +58,11 @@ class Frozen:
 
 
 def freeze_search(folder: SweepFolder, frozen: Frozen) -> None:
-    """Write search.json where there is something to say; raises OSError."""
+    """Write search.json where there is something to say, and remove it where there is not; raises OSError."""
     if frozen.stop is not None or frozen.growth is not None:
         write_json(folder.search_file, frozen.to_json())
+    else:
+        folder.search_file.unlink(missing_ok=True)
 
 
 def search_differences(folder: SweepFolder, fresh: Frozen) -> list[str]:

@@ -10,9 +10,11 @@ from rich.console import Console
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.display import duration, line, summary, table
+from lit_transformer.sweep.driver import total_steps
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
-from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import Plan, read_plan
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.views import CellView, Viewer, counts, exit_status, seconds_left
 
 
@@ -25,11 +27,13 @@ class SweepStatus:
     views: list[CellView]
     driven: bool
     """Whether a driver runs it."""
+    unproposed: int = 0
+    """Points that a sweep which grows is still to propose."""
 
     @property
     def exit_status(self) -> int:
-        """0 only when every valid cell is complete or pruned."""
-        return exit_status(self.views)
+        """0 only when every valid cell is complete or pruned, and none is still to be proposed."""
+        return exit_status(self.views) or int(self.unproposed > 0)
 
     @property
     def seconds_left(self) -> float | None:
@@ -46,6 +50,7 @@ class SweepStatus:
             "metric": {"name": self.plan.metric, "goal": self.plan.goal},
             "running": self.driven,
             "counts": counts(self.views),
+            "unproposed": self.unproposed,
             "seconds_left": self.seconds_left,
             "cells": [view.to_json() for view in self.views],
         }
@@ -55,13 +60,9 @@ def sweep_status(path: Path) -> SweepStatus:
     """The state of every cell of a sweep's folder; raises UserError where it is none."""
     folder = SweepFolder(path)
     plan = read_plan(folder)
-    totals = {}
-    for name, cell in read_configs(folder).items():
-        steps = dict(flat(cell.config)).get("trainer.max_steps")
-        totals[name] = steps if isinstance(steps, int) else None
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"status-{os.getpid()}"))
-    views = Viewer(folder, plan, ledger, totals).read()
-    return SweepStatus(path, plan, views, is_locked(folder.lock.path))
+    views = Viewer(folder, plan, ledger, total_steps(folder)).read()
+    return SweepStatus(path, plan, views, is_locked(folder.lock.path), unproposed(folder, plan.cells))
 
 
 def print_status(status: SweepStatus) -> None:
@@ -73,4 +74,5 @@ def print_status(status: SweepStatus) -> None:
             console.print(line(view, status.plan.metric), markup=False)
     left = status.seconds_left
     running = f", about {duration(left)} left" if left else "" if status.driven else ", nobody runs it"
-    console.print(summary(status.views) + running, markup=False)
+    rest = f", {status.unproposed} to be proposed" if status.unproposed else ""
+    console.print(summary(status.views) + rest + running, markup=False)

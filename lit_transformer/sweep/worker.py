@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -20,10 +20,14 @@ from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full, read_json
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, Ledger
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, clear, forget_end, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.propose import Next, Proposer
+from lit_transformer.sweep.search import read_search
 
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
@@ -55,21 +59,35 @@ class Worker:
     folder: SweepFolder
     ledger: Ledger
     runner: TrialRunner
-    configs: dict[str, PlannedCell]
     gpus: Sequence[str]
     stop: StopFlag
+    configs: dict[str, PlannedCell] = field(init=False)
+    _growth: PlanWatch = field(init=False)
+    _judge: Judge | None = field(init=False)
+    _proposer: Proposer | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._growth = PlanWatch(self.folder)
+        search = read_search(self.folder)
+        self._judge = Judge(self.folder, search.stop) if search.stop else None
+        self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
+        self._read_plan()
 
     def run(self) -> int:
         """The exit status: 0 when no cell is left to claim, 143 when asked to stop, 75 on a full disk."""
         while not self.stop.asked:
             try:
+                if self._growth.changed():
+                    self._read_plan()
                 claim = self.ledger.claim()
                 if claim is not None:
                     self._attempt(claim)
-                elif self.ledger.unsettled():
+                elif self._propose() or self.ledger.unsettled():
                     time.sleep(IDLE_SECONDS)  # others' cells: one of them may yet be lost
-                else:
+                elif not self._growth.changed():
                     return 0
+                else:
+                    self._read_plan()
             except DiskFull as error:
                 return self._no_space(str(error))
             except OSError as error:
@@ -77,6 +95,18 @@ class Worker:
                     raise
                 return self._no_space(str(error))
         return STOPPED
+
+    def _read_plan(self) -> None:
+        """The cells that can be trained, those that were added since among them."""
+        self.ledger.cells = [cell.name for cell in read_plan(self.folder).valid()]
+        self.configs = read_configs(self.folder)
+
+    def _propose(self) -> bool:
+        """Propose the next cells of a sweep that grows; whether another worker is about to."""
+        following = self._proposer.propose() if self._proposer else Next.OVER
+        if following is Next.GROWN and self._growth.changed():
+            self._read_plan()
+        return following is Next.WAIT
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
@@ -144,8 +174,21 @@ class Worker:
             if (asked_at and now - asked_at > GRACE_SECONDS) or (now - beat_at > HEARTBEAT and not claim.beat()):
                 group.kill()
             beat_at = now if now - beat_at > HEARTBEAT else beat_at
+            if self._judge is not None and not asked_at:
+                self._weigh(self._judge, claim.cell)
             time.sleep(POLL_SECONDS)
         return status
+
+    def _weigh(self, judge: Judge, cell: str) -> None:
+        """Let the trial end early where the sweep's rule says so; a disk that is full now is asked again."""
+        try:
+            verdict = judge.look(cell, self.ledger.cells)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return
+        if verdict is not None:
+            say(f"{cell}: stopped early, {verdict}")
 
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
@@ -171,12 +214,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = StopFlag()
     folder = SweepFolder(options.folder)
     try:
-        cells = [cell.name for cell in read_plan(folder).valid()]
-        ledger = Ledger(folder.claims, cells, Holder.here(options.worker))
+        ledger = Ledger(folder.claims, [], Holder.here(options.worker))
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
         runner = TrialRunner()
         runner.warm()
-        status = Worker(folder, ledger, runner, read_configs(folder), gpus, stop).run()
+        status = Worker(folder, ledger, runner, gpus, stop).run()
     except UserError as error:
         say(str(error))
         return 2
