@@ -3,15 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn, Optional
+from typing import Annotated, Optional
 
 import typer
 
-from lit_transformer import cli_images, cli_text
-from lit_transformer.cli_options import Device, Json
+from lit_transformer import cli_images, cli_sweep, cli_text
+from lit_transformer.cli_options import SETTINGS_HELP, AllowDrift, Device, Json, Output, Settings, end_with_folder
 from lit_transformer.config.errors import UserError
-
-SETTINGS = "Settings as key=value, such as model.num_heads=4; `lit-transformer config EXPERIMENT` lists them."
 
 app = typer.Typer(
     help=(
@@ -23,32 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-sweep_app = typer.Typer(help="Run, watch and continue sweeps.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(sweep_app, name="sweep")
+app.add_typer(cli_sweep.app, name="sweep")
 
 Experiment = Annotated[str, typer.Argument(help="A name in experiments/, or a path to a YAML file.")]
-Settings = Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...", help=SETTINGS)]
 Run = Annotated[Path, typer.Argument(help="A run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep.")]
-SweepDirectory = Annotated[Path, typer.Argument(help="A sweep's folder, such as runs/sweeps/demo.")]
-Output = Annotated[Path, typer.Option("--output", help="The folder that runs and sweeps are written under.")]
-AllowDrift = Annotated[
-    bool, typer.Option("--allow-drift", help="Go on even where the result will not be bit for bit the same.")
-]
-
-
-def _settings_help() -> str | None:
-    """Every setting below the help of the verbs that take them; made only when it is asked for."""
-    if "--help" not in sys.argv:
-        return None
-    from lit_transformer.config.load import load_layers
-    from lit_transformer.config.show import rows, shown
-
-    # \b keeps typer from rewrapping a paragraph
-    lines = [f"\b\n{row.key} = {shown(row.value)}  ({row.type})\n    {row.help}" for row in rows(load_layers([]))]
-    return "\n\n".join(["Settings and their defaults:", *lines])
-
-
-SETTINGS_HELP = _settings_help()
 
 
 @app.command(epilog=SETTINGS_HELP)
@@ -77,14 +53,14 @@ def fit(
         raise UserError("--output goes with a new run\n  got      --resume too\n  fix      a run goes on in its folder")
     if resume is not None:  # what stands where an experiment would is then a setting
         given = [*([experiment] if experiment else []), *(settings or [])]
-        _end_with_folder(*go_on(resume, [shell_layer(given)], allow_drift=allow_drift))
+        end_with_folder(*go_on(resume, [shell_layer(given)], allow_drift=allow_drift))
     if experiment is None or allow_drift:
         raise UserError(
             "fit needs an experiment, or --resume RUN\n"
             f"  got      {'--allow-drift without --resume' if allow_drift else 'neither'}\n"
             "  fix      lit-transformer fit gpt_tiny, or lit-transformer fit --resume runs/gpt_tiny/<run-id>"
         )
-    _end_with_folder(*train(experiment, [shell_layer(settings or [])], output=output))
+    end_with_folder(*train(experiment, [shell_layer(settings or [])], output=output))
 
 
 @app.command()
@@ -100,7 +76,7 @@ def trial(
     from lit_transformer.training.fit import read_trial
 
     experiment, layer = read_trial(file)
-    _end_with_folder(*train(experiment, [layer], output=output))
+    end_with_folder(*train(experiment, [layer], output=output))
 
 
 @app.command()
@@ -251,90 +227,8 @@ def doctor(
     sys.exit(check(output, as_json=as_json))
 
 
-@sweep_app.command("run", epilog=SETTINGS_HELP)
-def sweep_run(
-    sweep: Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")],
-    settings: Settings = None,
-    workers: Annotated[
-        Optional[int], typer.Option(help="Trials at once; default: what this machine has room for.")
-    ] = None,
-    seeds: Annotated[Optional[int], typer.Option(help="Run every cell with the seeds 0 to SEEDS - 1.")] = None,
-    name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
-    allow_drift: AllowDrift = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and what they cost; train nothing.")
-    ] = False,
-    output: Output = Path("runs"),
-    as_json: Json = False,
-) -> None:
-    """Run a sweep, or go on with it; prints the sweep's folder.
-
-    Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
-    """
-    if dry_run or as_json:
-        from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
-
-        if not dry_run:
-            raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
-        return
-    from lit_transformer.sweep.run import sweep_run as run
-
-    status = run(
-        sweep,
-        overrides=settings or [],
-        workers=workers,
-        seeds=seeds,
-        output=output,
-        name=name,
-        allow_drift=allow_drift,
-    )
-    _end_with_folder(*status)
-
-
-@sweep_app.command("status")
-def sweep_status(directory: SweepDirectory, as_json: Json = False) -> None:
-    """Show the state of every cell; status 0 only when each valid cell is complete or pruned.
-
-    Example: lit-transformer sweep status runs/sweeps/demo
-    """
-    from lit_transformer.sweep.status import print_status
-    from lit_transformer.sweep.status import sweep_status as look
-
-    status = look(directory)
-    if as_json:
-        print(json.dumps(status.to_json(), indent=2, ensure_ascii=False))
-    else:
-        print_status(status)
-    sys.exit(status.exit_status)
-
-
-@sweep_app.command("retry")
-def sweep_retry(
-    directory: SweepDirectory,
-    workers: Annotated[
-        Optional[int], typer.Option(help="Trials at once; default: what this machine has room for.")
-    ] = None,
-    allow_drift: AllowDrift = False,
-) -> None:
-    """Go on with the failed, diverged and unfinished cells of a sweep, from their newest checkpoints.
-
-    Example: lit-transformer sweep retry runs/sweeps/demo
-    """
-    from lit_transformer.sweep.run import sweep_retry as retry
-
-    _end_with_folder(*retry(directory, workers=workers, allow_drift=allow_drift))
-
-
 for _verb in (cli_text.translate, cli_text.fill, cli_text.classify, cli_text.choose, cli_images.segment):
     app.command()(_verb)
-
-
-def _end_with_folder(status: int, folder: Path | None) -> NoReturn:
-    if folder is not None:  # a rank that a launcher started leaves it to rank 0
-        print(folder)
-    sys.exit(status)
 
 
 def main() -> None:

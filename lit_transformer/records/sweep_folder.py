@@ -55,6 +55,16 @@ class SweepFolder:
         return self.path / "results.csv"
 
     @property
+    def stop_file(self) -> Path:
+        """The newest request to stop, which every worker looks at."""
+        return self.path / "stop.json"
+
+    @property
+    def policy_file(self) -> Path:
+        """How workers treat failing cells: what the newest `sweep run` was told."""
+        return self.path / "policy.json"
+
+    @property
     def lock(self) -> FileLock:
         """The lock that the driver holds while it lives."""
         return FileLock(self.path / ".lock")

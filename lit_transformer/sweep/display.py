@@ -23,7 +23,7 @@ class Display:
     """Shows the cells again and again until it is closed; `with` closes it."""
 
     def __init__(self, metric: str, workers: int) -> None:
-        self._metric, self._workers = metric, workers
+        self._metric, self.workers = metric, workers
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._known: dict[str, str] = {}
@@ -77,7 +77,7 @@ class Display:
 
     def _summary(self, views: Sequence[CellView]) -> str:
         shown = [] if self._live is not None else [_running(view, self._metric) for view in views]
-        left = seconds_left(views, self._workers)
+        left = seconds_left(views, self.workers)
         return summary(views) + (f", about {duration(left)} left" if left else "") + "".join(shown)
 
 

@@ -17,14 +17,15 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.display import Display
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
-from lit_transformer.sweep.ledger import End, Ledger
+from lit_transformer.sweep.ledger import KEPT, End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
 from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
 from lit_transformer.sweep.pool import Local, Pool
 from lit_transformer.sweep.propose import unproposed
+from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.views import Viewer, exit_status
-from lit_transformer.sweep.worker import NO_SPACE, STOPPED
+from lit_transformer.sweep.worker import NO_SPACE, PATIENT_SECONDS, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
 """Ends that the same command again runs again."""
@@ -68,20 +69,38 @@ def drive(
     `allow_drift`.
     Returns 0 where every valid cell is complete or pruned, 130 or 143 where a signal stopped the sweep, else 1.
     """
+    reopen(folder, plan, again)
+    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift)
+
+
+def reopen(folder: SweepFolder, plan: Plan, again: tuple[End, ...]) -> None:
+    """Open the cells whose earlier end is in `again`, or whose result is missing; the sweep's lock must be held."""
     valid = [cell.name for cell in plan.valid()]
     ledger = Ledger(folder.claims, valid, Holder.here(f"driver-{os.getpid()}"))
-    missing = {name: kept_end(folder.cell(name)) is None for name in valid}
-    if "diverged" in again:
-        for name, known in ledger.read().items():
-            if (
-                known.end == "diverged"
-            ):  # before it is reopened: its claimant would take the result for the new attempt's
-                folder.cell(name).result_file.unlink(missing_ok=True)
+    ends = {name: known.end for name, known in ledger.read().items()}
+    # an end is recorded after its result: agents may complete other cells meanwhile
+    missing = {name: kept_end(folder.cell(name)) is None for name, end in ends.items() if end in KEPT}
+    for name, end in ends.items():
+        if end == "diverged" and end in again:  # its next claimant would take the result for the new attempt's
+            folder.cell(name).result_file.unlink(missing_ok=True)
     ledger.reopen(again, missing)
+
+
+def run_workers(
+    folder: SweepFolder, plan: Plan, slots: Slots, *, leaves: bool, allow_drift: bool = False, srun_nodes: int = 0
+) -> int:
+    """Run open cells by local workers until nothing is left for anybody; the status as of `drive`.
+
+    `leaves`: others go on with what these workers leave, so a cell that a signal stops is open again. `srun_nodes`
+    counts the nodes of the SLURM job that this is, whose steps the trials of several ranks are.
+    """
+    ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"driver-{os.getpid()}"))
     viewer = Viewer(folder, plan, ledger, total_steps(folder))
     environment = {DRIFT_VARIABLE: "1"} if allow_drift else {}
-    with Display(plan.metric, slots.workers) as display, _Signals() as signals:
-        driver = Driver(folder, ledger, Pool(folder.path, slots.gpus, environment), viewer, display, signals)
+    options = [*(["--leaves"] if leaves else []), *(["--srun", str(srun_nodes)] if srun_nodes else [])]
+    with Display(plan.metric, slots.workers) as display, Signals() as signals:
+        pool = Pool(folder.path, slots.gpus, environment, options)
+        driver = Driver(folder, ledger, pool, viewer, display, signals, patience=PATIENT_SECONDS if leaves else 0.0)
         try:
             driver.run(slots.workers)
         finally:
@@ -95,8 +114,8 @@ def drive(
     return 1 if driver.gave_up or unproposed(folder, plan.cells) else exit_status(views)
 
 
-class _Signals:
-    """SIGINT, SIGTERM and SIGHUP ask for an orderly stop; a second one for a hard one."""
+class Signals:
+    """SIGINT, SIGTERM, SIGHUP and SIGUSR1 ask for an orderly stop; a second one for a hard one."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -105,7 +124,7 @@ class _Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -120,28 +139,31 @@ class _Signals:
 
 @dataclass
 class Driver:
-    """One run of `sweep run`."""
+    """One run of `sweep run`, of `sweep agent`, or of a pilot."""
 
     folder: SweepFolder
     ledger: Ledger
     pool: Pool
     viewer: Viewer
     display: Display
-    signals: _Signals
+    signals: Signals
+    patience: float = 0.0
+    """Seconds more than usual that workers have for stopping."""
     gave_up: bool = False
+    _request: StopRequest = field(init=False)
     _growth: PlanWatch = field(init=False)
     _deaths: int = field(default=0, init=False)
     _ended: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._growth = PlanWatch(self.folder)
+        self._request, self._growth = StopRequest(self.folder), PlanWatch(self.folder)
 
     def run(self, workers: int) -> None:
-        """Until no worker has anything left to do, a signal comes, or nothing gets on."""
+        """Until no worker has anything left to do, a signal or `sweep stop` comes, or nothing gets on."""
         for slot in range(workers):
             self.pool.start(slot)
         shown = 0.0
-        while self.pool.workers and not self.signals.received and not self.gave_up:
+        while self.pool.workers and not self.signals.received and not self._request.asked() and not self.gave_up:
             time.sleep(TICK_SECONDS)
             self._relay()
             for worker, status in self.pool.ended():
@@ -177,8 +199,8 @@ class Driver:
         self._deaths += 1
         try:
             for claim in self.ledger.held_by(worker.name):
-                losses = self.ledger.read()[claim.cell].earlier_losses(claim.attempt)
-                end = settle_orphan(claim, self.folder.cell(claim.cell), losses)
+                known, run = self.ledger.read()[claim.cell], self.folder.cell(claim.cell)
+                end = settle_orphan(claim, run, known, read_retries(self.folder))
                 self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {end}")
         except (DiskFull, OSError) as error:
             self._give_up(f"{error}. The same command continues.")
@@ -203,9 +225,13 @@ class Driver:
 
     def _stop(self) -> None:
         """Let trials finish their step and save; a second signal ends them at once."""
-        self.display.say("stopping: trials finish their step and save; once more ends them at once")
-        self.pool.signal(signal.SIGTERM)
-        count, until = self.signals.count, time.monotonic() + STOP_SECONDS
+        asked = self._request.asked() and not self.signals.received
+        by = "asked by `sweep stop`: " if asked else ""
+        self.display.say(f"stopping: {by}trials finish their step and save; once more ends them at once")
+        if not asked:  # else they see the request themselves
+            self.pool.signal(signal.SIGTERM)
+        patience = self.patience or (PATIENT_SECONDS if asked else 0.0)
+        count, until = self.signals.count, time.monotonic() + STOP_SECONDS + patience
         while self.pool.workers and time.monotonic() < until and self.signals.count == count:
             time.sleep(0.05)
             self.pool.ended()

@@ -2,9 +2,10 @@
 
 In `claims/` a file `<cell>.<attempt>`, created exclusively, is a claim; its modification time is the holder's
 heartbeat. `<cell>.<attempt>.<end>` says how the attempt ended. The highest attempt decides a cell's state: no claim or
-one that ended `lost` or `again` is open; one without an end is held while its holder lives, and open afterwards:
-whoever creates the next attempt first has the cell. Nothing is ever rewritten, so a kill or a full disk at any moment
-leaves a ledger that reads the same. One claim costs one listing of the folder, however far the sweep has come.
+one that ended `lost`, `error`, `preempted` or `again` is open; one without an end is held while its holder lives, and
+open afterwards: whoever creates the next attempt first has the cell. Nothing is ever rewritten, so a kill or a full
+disk at any moment leaves a ledger that reads the same. One claim costs one listing of the folder, however far the sweep
+has come.
 """
 
 import contextlib
@@ -19,12 +20,13 @@ from typing import Literal, get_args
 
 from lit_transformer.sweep.holder import Holder
 
-End = Literal["complete", "pruned", "diverged", "failed", "stopped", "lost", "again"]
-"""`stopped`: asked to end before it was done. `lost`: killed, to be run again. `again`: an earlier end, reopened."""
+End = Literal["complete", "pruned", "diverged", "failed", "stopped", "lost", "error", "preempted", "again"]
+"""`stopped`: asked to end before it was done. To be run again: `lost`, killed; `error`, failed and to be retried;
+`preempted`, its worker had to leave; `again`, an earlier end, reopened."""
 ENDS: tuple[End, ...] = get_args(End)
 KEPT: tuple[End, ...] = ("complete", "pruned", "diverged")
 """Ends that the same command again leaves alone."""
-OPEN: tuple[End, ...] = ("lost", "again")
+OPEN: tuple[End, ...] = ("lost", "error", "preempted", "again")
 """Ends after which a cell may be claimed in the same run."""
 HEARTBEAT = 10.0
 """Seconds between heartbeats."""
@@ -44,12 +46,16 @@ class Attempts:
         """How the highest attempt ended; None where it did not, or where there is none."""
         return self.ends.get(self.highest)
 
-    def earlier_losses(self, attempt: int) -> int:
-        """How many attempts in a row before `attempt` were lost; a reopened or abandoned one starts the count anew."""
-        earlier = attempt - 1
-        while self.ends.get(earlier) == "lost":
-            earlier -= 1
-        return attempt - 1 - earlier
+    def earlier(self, attempt: int, end: End) -> int:
+        """How many of the attempts before `attempt` were `lost`, or an `error`, since one ended in another way.
+
+        A reopened, preempted or abandoned attempt starts the count anew.
+        """
+        count, before = 0, attempt - 1
+        while self.ends.get(before) in ("lost", "error"):
+            count += self.ends[before] == end
+            before -= 1
+        return count
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lit_transformer.records.atomic import FULL, write_json
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.requests import forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
-from lit_transformer.sweep.ledger import KEPT, Claim, End
+from lit_transformer.sweep.ledger import KEPT, Attempts, Claim, End
 
 LOSSES = 3
 """How often a cell whose process was killed is run again before it counts as failed."""
@@ -75,11 +75,21 @@ def _held(run: RunFolder, patience: float) -> Iterator[bool]:
         lock.release()
 
 
-def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: bool) -> End | None:
+def settle(
+    claim: Claim,
+    run: RunFolder,
+    status: int,
+    *,
+    losses: int,
+    stopping: bool,
+    stopped: End = "stopped",
+    errors_left: int = 0,
+) -> End | None:
     """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
 
-    `losses` counts the earlier attempts in a row that were lost. Raises DiskFull, with nothing recorded, where the
-    trial found no room, and OSError.
+    `losses` counts the earlier attempts in a row that were lost; a failure is an `error` while there are `errors_left`.
+    `stopped` is the end of an attempt that was asked to stop. Raises DiskFull, with nothing recorded, where the trial
+    found no room, and OSError.
     """
     if not claim.is_highest():
         return None
@@ -87,8 +97,9 @@ def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: 
     if end == "failed":
         _check_space(claim, error)  # the next cells would fail in the same way
     if end is None and (stopping or status in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGTERM)):
-        end = "stopped"
-    if end is None and status in (-signal.SIGKILL, SERVER_DIED):
+        end = stopped
+    killed = end is None and status in (-signal.SIGKILL, SERVER_DIED)
+    if killed:
         end = "lost" if losses < LOSSES else "failed"
         if end == "failed":
             write_failure(
@@ -99,15 +110,18 @@ def settle(claim: Claim, run: RunFolder, status: int, *, losses: int, stopping: 
         _check_space(claim, log)
         end = "failed"
         write_failure(run, f"{_exit(status)} without a result\n{log}")
+    if end == "failed" and errors_left > 0 and not killed:
+        end = "error"
     return end if claim.end(end) else None
 
 
-def settle_orphan(claim: Claim, run: RunFolder, losses: int) -> End | None:
+def settle_orphan(claim: Claim, run: RunFolder, known: Attempts, retries: int) -> End | None:
     """Record the attempt of a worker that died: its trial dies with it, and may still have written a result."""
+    losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
     until = time.monotonic() + 5
     while is_locked(run.lock.path) and time.monotonic() < until:
         time.sleep(0.02)
-    return settle(claim, run, -signal.SIGKILL, losses=losses, stopping=False)
+    return settle(claim, run, -signal.SIGKILL, losses=losses, stopping=False, errors_left=retries - errors)
 
 
 def write_failure(run: RunFolder, error: str) -> None:
@@ -119,7 +133,7 @@ def write_failure(run: RunFolder, error: str) -> None:
 def _reported(run: RunFolder) -> tuple[End | None, str]:
     """The end that the trial itself wrote into result.json, and its error."""
     result = run.read_result()
-    known: tuple[End, ...] = (*KEPT, "failed", "stopped")
+    known: tuple[End, ...] = (*KEPT, "failed", "stopped")  # a status is never an end that opens the cell
     end = next((end for end in known if end == result.get("status")), None)
     return end, str(result.get("error") or "")
 

@@ -134,10 +134,11 @@ def differences(folder: SweepFolder, fresh: Plan, *, grows: bool = False) -> lis
     for name in frozen.keys() & new.keys():
         if (frozen[name].problem is None) != (new[name].problem is None):
             lines.append(f"{name}: {frozen[name].problem or 'can be built'} -> {new[name].problem or 'can be built'}")
-    return lines + _changed_settings(read_configs(folder), new)
+    return lines + changed_settings(read_configs(folder), new)
 
 
-def _changed_settings(frozen: Mapping[str, PlannedCell], new: Mapping[str, PlannedCell]) -> list[str]:
+def changed_settings(frozen: Mapping[str, PlannedCell], new: Mapping[str, PlannedCell]) -> list[str]:
+    """What cells of the same name disagree about, one line for each setting and its two values."""
     changed: dict[str, int] = {}
     for name, cell in frozen.items():
         if name not in new or new[name].problem is not None:

@@ -29,10 +29,14 @@ class Pool:
     """Starts workers and passes on what they say; the caller decides what a death means."""
 
     def __init__(
-        self, folder: Path, gpus: Sequence[Sequence[str]], environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        gpus: Sequence[Sequence[str]],
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
-        """`environment` is added to the workers', and so to their trials'."""
-        self._folder, self._gpus = folder, gpus
+        """`environment` is added to the workers', and so to their trials'; `options` are theirs too."""
+        self._folder, self._gpus, self._options = folder, gpus, options
         self._environment = {**os.environ, **(environment or {})}
         self._started = 0
         self._lines: deque[str] = deque()
@@ -42,7 +46,7 @@ class Pool:
         """Start a worker on a slot: its GPUs, or nothing of its own on a CPU."""
         self._started += 1
         name = f"{platform.node()}-{os.getpid()}-{self._started}"
-        command = [sys.executable, "-m", WORKER, str(self._folder), "--worker", name]
+        command = [sys.executable, "-m", WORKER, str(self._folder), "--worker", name, *self._options]
         if self._gpus:
             command += ["--gpus", ",".join(self._gpus[slot])]
         process = subprocess.Popen(

@@ -27,6 +27,7 @@ from lit_transformer.sweep.plan import (
     write_plan,
 )
 from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.requests import set_retries
 from lit_transformer.sweep.search import Frozen, freeze_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
@@ -46,14 +47,17 @@ def sweep_run(
     allow_drift: bool = False,
     stopper: Stopping | None = None,
     sampler: Sampler | None = None,
+    per_device: int | None = None,
+    retries: int = 0,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
     0 when every valid cell is complete or pruned, 130 or 143 when a signal stopped it, else 1. Raises UserError before
     the first trial for what the user can mend: the file, the overrides, data, a folder that another driver runs or
     that holds another sweep. `stopper` replaces the rule that early_terminate names, `sampler` is what proposes the
-    cells of a bayes sweep.
+    cells of a bayes sweep. A cell that fails is run again `retries` times.
     """
+    check_retries(retries)
     file = read_sweep(find_sweep(sweep))
     search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, sampler))
     cells = build_cells(file, overrides, seeds) if search.growth is None else first_cells(search.growth)
@@ -61,10 +65,11 @@ def sweep_run(
     try:
         with locked(folder):
             copies = 1 if search.growth is None else search.growth.cap
-            slots = divide(list(cells) * copies, workers, _frozen_threads(folder))
+            slots = divide(list(cells) * copies, workers, _frozen_threads(folder), per_device)
             plan = make_plan(file, cells, slots, seeds)
             _freeze(folder, plan, _frozen(file, overrides, seeds, slots), _for_machine(search, slots))
-            _announce(folder, plan, slots)
+            set_retries(folder, retries)
+            announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
     except OSError as error:
         if is_full(error):
@@ -77,15 +82,34 @@ def sweep_run(
     return status, folder.path
 
 
-def sweep_retry(path: Path, *, workers: int | None = None, allow_drift: bool = False) -> tuple[int, Path]:
+def sweep_retry(
+    path: Path,
+    *,
+    workers: int | None = None,
+    allow_drift: bool = False,
+    per_device: int | None = None,
+    retries: int = 0,
+) -> tuple[int, Path]:
     """Go on with the failed, diverged and missing cells of a sweep's folder; as `sweep_run` otherwise."""
+    check_retries(retries)
     folder = SweepFolder(path)
     plan = read_plan(folder)
     with locked(folder):
-        cells = [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
-        slots = divide(cells, workers, plan.threads)
-        _announce(folder, plan, slots)
+        slots = divide(planned_cells(folder), workers, plan.threads, per_device)
+        set_retries(folder, retries)
+        announce(folder, plan, slots)
         return drive(folder, plan, slots, RETRY, allow_drift=allow_drift), folder.path
+
+
+def planned_cells(folder: SweepFolder) -> list[Cell]:
+    """The valid cells of a frozen sweep, for dividing a machine."""
+    return [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
+
+
+def check_retries(retries: int) -> None:
+    """Raises UserError for a number of retries that is none."""
+    if retries < 0:
+        raise UserError(f"--retries {retries}: a failed cell is run again 0 times or more.")
 
 
 def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
@@ -152,7 +176,8 @@ def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
     return replace(plan, cells=cells)
 
 
-def _announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
+def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
+    """Say on standard error what is about to run, and which cells cannot."""
     each = f"{slots.devices} ranks of {slots.threads}" if slots.devices > 1 else f"{slots.threads}"
     where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
     valid = len(plan.valid())

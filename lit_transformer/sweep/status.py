@@ -26,7 +26,7 @@ class SweepStatus:
     plan: Plan
     views: list[CellView]
     driven: bool
-    """Whether a driver runs it."""
+    """Whether somebody runs it: a driver, agents, pilots."""
     unproposed: int = 0
     """Points that a sweep which grows is still to propose."""
 
@@ -37,7 +37,7 @@ class SweepStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate; None without a driver or before the first cell is complete."""
+        """An estimate; None where nobody runs it or before the first cell is complete."""
         running = sum(view.state == "running" for view in self.views)
         return seconds_left(self.views, running) if self.driven and running else None
 
@@ -62,7 +62,8 @@ def sweep_status(path: Path) -> SweepStatus:
     plan = read_plan(folder)
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"status-{os.getpid()}"))
     views = Viewer(folder, plan, ledger, total_steps(folder)).read()
-    return SweepStatus(path, plan, views, is_locked(folder.lock.path), unproposed(folder, plan.cells))
+    driven = is_locked(folder.lock.path) or any(view.state == "running" for view in views)
+    return SweepStatus(path, plan, views, driven, unproposed(folder, plan.cells))
 
 
 def print_status(status: SweepStatus) -> None:

@@ -1,11 +1,11 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
-`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1]`; standard input is the driver's pipe, whose
-end ends the worker and its trial at once. SIGTERM asks the trial to stop at its next step.
+`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--srun N]`; standard input is the
+pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask the trial to
+stop at its next step.
 """
 
 import argparse
-import shutil
 import signal
 import sys
 import time
@@ -13,20 +13,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.processes.ranks import RankGroup
+from lit_transformer.processes.srun_step import SrunStep
 from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
-from lit_transformer.records.atomic import is_full, read_json
+from lit_transformer.records.atomic import is_full
+from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import Judge
-from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, Ledger
-from lit_transformer.sweep.outcome import LOSSES, DiskFull, clear, forget_end, kept_end, settle
+from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger
+from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
 from lit_transformer.sweep.propose import Next, Proposer
+from lit_transformer.sweep.readying import LocalData, make_ready
+from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.search import read_search
 
 NO_SPACE = 75
@@ -37,19 +41,39 @@ IDLE_SECONDS = 0.3
 CLOSE_SECONDS = 5.0
 """What the W&B writer has for its last rows when the worker was asked to stop."""
 GRACE_SECONDS = 10.0
-"""What a trial that was asked to stop has for its step and its checkpoint."""
+"""What a trial has for its step and its checkpoint after a signal to its worker."""
+PATIENT_SECONDS = 120.0
+"""The same after `sweep stop`, and where a worker leaves others to go on: nobody waits at a terminal."""
 
 
 class StopFlag:
-    """Set by SIGTERM or SIGINT."""
+    """Set by SIGTERM or SIGINT, and by `sweep stop`."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, request: StopRequest) -> None:
+        self._request = request
+        self.signalled = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
+    @property
+    def asked(self) -> bool:
+        return self.signalled or self.requested
+
+    @property
+    def requested(self) -> bool:
+        """Whether the whole sweep is to stop."""
+        return self._request.asked()
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.signalled = True
+
+
+class Group(Protocol):
+    """The processes of one trial, whoever started them."""
+
+    def poll(self) -> int | None: ...
+    def signal(self, number: int) -> None: ...
+    def kill(self) -> None: ...
 
 
 @dataclass
@@ -61,10 +85,15 @@ class Worker:
     runner: TrialRunner
     gpus: Sequence[str]
     stop: StopFlag
+    leaves: bool = False
+    """Whether others go on with what this worker leaves: a cell that it stops for a signal is open again."""
+    srun_nodes: int = 0
+    """Nodes of the SLURM job whose steps the trials are; 0 where they are children of this machine's fork server."""
     configs: dict[str, PlannedCell] = field(init=False)
     _growth: PlanWatch = field(init=False)
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
+    _data: LocalData = field(init=False, default_factory=LocalData)
 
     def __post_init__(self) -> None:
         self._growth = PlanWatch(self.folder)
@@ -82,9 +111,11 @@ class Worker:
                 claim = self.ledger.claim()
                 if claim is not None:
                     self._attempt(claim)
-                elif self._propose() or self.ledger.unsettled():
+                elif (following := self._propose()) is Next.WAIT or (
+                    following is Next.OVER and self.ledger.unsettled()
+                ):
                     time.sleep(IDLE_SECONDS)  # others' cells: one of them may yet be lost
-                elif not self._growth.changed():
+                elif following is Next.OVER and not self._growth.changed():
                     return 0
                 else:
                     self._read_plan()
@@ -97,16 +128,15 @@ class Worker:
         return STOPPED
 
     def _read_plan(self) -> None:
-        """The cells that can be trained, those that were added since among them."""
-        self.ledger.cells = [cell.name for cell in read_plan(self.folder).valid()]
+        """The cells that can be trained from here, those that `sweep extend` added among them."""
+        valid = [cell.name for cell in read_plan(self.folder).valid()]
         self.configs = read_configs(self.folder)
+        here = max(1, self.srun_nodes)
+        self.ledger.cells = [name for name in valid if ranks_of(self.configs[name])[0] <= here]
 
-    def _propose(self) -> bool:
-        """Propose the next cells of a sweep that grows; whether another worker is about to."""
-        following = self._proposer.propose() if self._proposer else Next.OVER
-        if following is Next.GROWN and self._growth.changed():
-            self._read_plan()
-        return following is Next.WAIT
+    def _propose(self) -> Next:
+        """Propose the next cells of a sweep that grows, where it is this worker's turn."""
+        return self._proposer.propose() if self._proposer else Next.OVER
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
@@ -114,56 +144,61 @@ class Worker:
         if done is not None:  # an earlier holder died between the trial's result and the record of it
             claim.end(done)
             return
-        losses = self.ledger.read().get(claim.cell, Attempts()).earlier_losses(claim.attempt)
+        known = self.ledger.read().get(claim.cell, Attempts())
+        losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
         try:
-            if not self._ready(claim):
+            if not make_ready(run, self.configs[claim.cell], self._data):
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
                 return
             status = self._train(claim)
+        except UserError:  # of this machine, not of the cell
+            claim.end("again")
+            raise
         except OSError as error:
             if is_full(error):
                 claim.end("again")
             raise
+        left = read_retries(self.folder) - errors
         try:
-            end = settle(claim, run, status, losses=losses, stopping=self.stop.asked)
+            end = settle(
+                claim, run, status, losses=losses, stopping=self.stop.asked, stopped=self._stopped(), errors_left=left
+            )
         except DiskFull:
             claim.end("again")
             raise
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
+        if end == "error":
+            say(f"{claim.cell}: it failed; it is run again ({errors + 1} of {errors + left})")
 
-    def _ready(self, claim: Claim) -> bool:
-        """Freeze the cell, or leave an earlier attempt's folder to go on in; False where that attempt still lives."""
-        run, planned = self.folder.cell(claim.cell), self.configs[claim.cell]
-        if run.read_config() == planned.config and read_json(run.prepared_file) == planned.prepared:
-            return forget_end(run)
-        if not clear(run):
-            return False
-        tokenizer = Path(str(planned.prepared["folder"])) / run.tokenizer_file.name
-        if tokenizer.exists():  # images have none
-            shutil.copyfile(tokenizer, run.tokenizer_file)
-        run.freeze(dict(planned.config), dict(planned.origins), dict(planned.prepared))
-        return True
+    def _stopped(self) -> End:
+        return "preempted" if self.leaves and not self.stop.requested else "stopped"
 
     def _train(self, claim: Claim) -> int:
         """Train the cell, and give the exit status of its first rank to fail."""
         run = self.folder.cell(claim.cell)
         settings = dict(flat(self.configs[claim.cell].config))
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
-        group = self.runner.start(
-            run.path,
-            devices=int(str(settings.get("trainer.devices", 1))),
-            environment=environment,
-            log=run.log_file,
-            track=settings.get("tracking.wandb") != "off",
-        )
+        group = self._start(run, claim, settings)
         try:
             return self._watch(group, claim)
         finally:
             self.runner.end(run.path)
 
-    def _watch(self, group: RankGroup, claim: Claim) -> int:
+    def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
+        nodes, devices = ranks_of(self.configs[claim.cell])
+        if self.srun_nodes and nodes * devices > 1:
+            return SrunStep(run.path, nodes=nodes, devices=devices, threads=_number(settings, "trainer.threads"),
+                            gpus=settings["trainer.accelerator"] == "cuda", log=run.log_file)  # fmt: skip
+        return self.runner.start(
+            run.path,
+            devices=devices,
+            environment={"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {},
+            log=run.log_file,
+            track=settings.get("tracking.wandb") != "off",
+        )
+
+    def _watch(self, group: Group, claim: Claim) -> int:
         """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""
         asked_at, beat_at = 0.0, time.monotonic()
         while (status := group.poll()) is None:
@@ -171,7 +206,8 @@ class Worker:
             if self.stop.asked and not asked_at:
                 asked_at = now
                 group.signal(signal.SIGTERM)
-            if (asked_at and now - asked_at > GRACE_SECONDS) or (now - beat_at > HEARTBEAT and not claim.beat()):
+            grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
+            if (asked_at and now - asked_at > grace) or (now - beat_at > HEARTBEAT and not claim.beat()):
                 group.kill()
             beat_at = now if now - beat_at > HEARTBEAT else beat_at
             if self._judge is not None and not asked_at:
@@ -195,8 +231,18 @@ class Worker:
         return NO_SPACE
 
 
+def ranks_of(cell: PlannedCell) -> tuple[int, int]:
+    """The nodes that a cell trains on, and its ranks on each."""
+    settings = dict(flat(cell.config))
+    return _number(settings, "trainer.num_nodes"), _number(settings, "trainer.devices")
+
+
+def _number(settings: dict[str, object], key: str) -> int:
+    return int(str(settings.get(key) or 1))
+
+
 def say(text: str) -> None:
-    """A line for the driver, which may be gone."""
+    """A line for whoever started this worker, who may be gone."""
     try:
         print(text, flush=True)
     except OSError:
@@ -209,16 +255,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--worker", required=True)
     parser.add_argument("--gpus", default="")
+    parser.add_argument("--leaves", action="store_true")
+    parser.add_argument("--srun", type=int, default=0)
     options = parser.parse_args(arguments)
     end_with_stdin()
-    stop = StopFlag()
     folder = SweepFolder(options.folder)
+    stop = StopFlag(StopRequest(folder))
     try:
         ledger = Ledger(folder.claims, [], Holder.here(options.worker))
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
         runner = TrialRunner()
-        runner.warm()
-        status = Worker(folder, ledger, runner, gpus, stop).run()
+        worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
+        if not options.srun or any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells):
+            runner.warm()
+        status = worker.run()
     except UserError as error:
         say(str(error))
         return 2

@@ -115,7 +115,10 @@ def drive(tmp_path: Path) -> Iterator[Callable[..., Drive]]:
     def start(sweep: Path | None = None, output: str = "runs", **asked: object) -> Drive:
         root = Path(output) if Path(output).is_absolute() else tmp_path / output
         folder = root / "sweeps" / (sweep.stem if sweep else "sweep")
-        what = {"sweep": str(sweep), "output": str(root), **asked} if sweep else {"retry": str(folder)}
+        if "agent" in asked:
+            folder, what = Path(str(asked["agent"])), {**asked}
+        else:
+            what = {"sweep": str(sweep), "output": str(root), **asked} if sweep else {"retry": str(folder)}
         drives.append(Drive(folder, tmp_path / f"log-{len(drives)}.txt", what))
         return drives[-1]
 

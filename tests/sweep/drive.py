@@ -1,10 +1,11 @@
-"""Run as a process: `sweep run` (or retry) without the shell's parser. Arguments: JSON of what the function takes."""
+"""Run as a process: `sweep run` (retry, agent) without the shell's parser. Argument: JSON of what it takes."""
 
 import json
 import sys
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.sweep.joining import sweep_agent
 from lit_transformer.sweep.run import sweep_retry, sweep_run
 
 
@@ -12,12 +13,17 @@ def main(asked: dict[str, object]) -> int:
     try:
         if "retry" in asked:
             status, _ = sweep_retry(Path(str(asked["retry"])), workers=1)
+        elif "agent" in asked:
+            status, _ = sweep_agent(Path(str(asked["agent"])), workers=1)
         else:
             overrides = asked.get("overrides", [])
             assert isinstance(overrides, list)
             workers = int(str(asked.get("workers", 1)))
             output = Path(str(asked["output"]))
-            status, _ = sweep_run(str(asked["sweep"]), overrides=overrides, workers=workers, output=output)
+            retries = int(str(asked.get("retries", 0)))
+            status, _ = sweep_run(
+                str(asked["sweep"]), overrides=overrides, workers=workers, output=output, retries=retries
+            )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -48,7 +48,7 @@ def test_ends(tmp_path: Path, end: str) -> None:
     book = ledger(tmp_path, cells)
     assert claimed(book.claim()).end(end)  # type: ignore[arg-type]
     following = claimed(book.claim())
-    open_again = end in ("lost", "again")
+    open_again = end in ("lost", "error", "preempted", "again")
     assert (following.cell, following.attempt) == (("a.complete", 2) if open_again else ("b", 1))
 
 
@@ -133,10 +133,19 @@ def test_losses_count_in_a_row(tmp_path: Path) -> None:
     for end in ("lost", "lost", "again", "lost", None, "lost", "lost"):
         holder = Holder.here("here") if end else DEAD
         claim = claimed(ledger(tmp_path, ["a"], holder).claim())
-        counts.append(book.read()["a"].earlier_losses(claim.attempt))
+        counts.append(book.read()["a"].earlier(claim.attempt, "lost"))
         if end:
             claim.end(end)  # type: ignore[arg-type]
     assert counts == [0, 1, 2, 0, 1, 0, 1]
+
+
+def test_errors_and_losses_are_counted_apart(tmp_path: Path) -> None:
+    book = ledger(tmp_path, ["a"])
+    for end in ("lost", "preempted", "error", "lost", "error"):
+        claimed(book.claim()).end(end)  # type: ignore[arg-type]
+    known = book.read()["a"]
+    assert (known.earlier(6, "error"), known.earlier(6, "lost")) == (2, 1)
+    assert (known.earlier(3, "error"), known.earlier(3, "lost")) == (0, 0)
 
 
 def test_the_claims_of_one_worker(tmp_path: Path) -> None:

@@ -46,6 +46,22 @@ def test_a_killed_trial_is_lost_three_times_and_failed_the_fourth(run: RunFolder
     assert "killed 4 times in a row" in str(run.read_result()["error"])
 
 
+def test_a_failure_is_an_error_to_be_retried_while_there_are_retries(run: RunFolder) -> None:
+    ends = [settle(claim(run), run, 1, losses=0, stopping=False, errors_left=left) for left in (2, 1, 0)]
+    assert ends == ["error", "error", "failed"]
+    for status in ("diverged", "complete"):
+        write_json(run.result_file, {"status": status})
+        mine = Ledger(run.path.parent.parent / status, ["a"], Holder.here("here")).claim()
+        assert mine is not None
+        assert settle(mine, run, 1, losses=0, stopping=False, errors_left=2) == status
+
+
+def test_a_worker_that_leaves_a_cell_to_others_calls_it_preempted(run: RunFolder) -> None:
+    ends = [settle(claim(run), run, status, losses=0, stopping=True, stopped="preempted") for status in (143, -9)]
+    assert ends == ["preempted", "preempted"]
+    assert run.read_result() == {}
+
+
 @pytest.mark.parametrize(("exit_status", "words"), [(1, "exit status 1"), (-11, "SIGSEGV"), (0, "without a result")])
 def test_a_crash_is_a_failure_with_the_last_lines_of_its_log(run: RunFolder, exit_status: int, words: str) -> None:
     run.log_file.write_text("".join(f"line {index}\n" for index in range(10_000)))

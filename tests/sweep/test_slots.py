@@ -58,3 +58,25 @@ def test_frozen_threads_stay(machine) -> None:  # type: ignore[no-untyped-def]
     assert divide(cells(), workers=1, threads=3).threads == 3
     with pytest.raises(UserError, match="--workers 0"):
         divide(cells(), workers=0)
+
+
+def test_frozen_threads_decide_how_many_workers_another_machine_has_room_for(machine) -> None:  # type: ignore[no-untyped-def]
+    machine(8)
+    assert divide(cells(), threads=3).workers == 2
+    assert divide(cells(devices=2), threads=2).workers == 2
+
+
+def test_several_trials_share_a_gpu(machine) -> None:  # type: ignore[no-untyped-def]
+    machine(32, gpus=3)
+    made = divide(cells(), per_device=2)
+    assert (made.workers, [list(gpus) for gpus in made.gpus]) == (6, [["0"], ["1"], ["2"]] * 2)
+    made = divide(cells(), workers=4, per_device=2)
+    assert [list(gpus) for gpus in made.gpus] == [["0"], ["1"], ["2"], ["0"]]
+    assert divide(cells(4), per_device=2).workers == 4
+    with pytest.raises(UserError, match="needs 4 GPUs and this machine has 3"):
+        divide(cells(), workers=7, per_device=2)
+    with pytest.raises(UserError, match="--per-device 0"):
+        divide(cells(), per_device=0)
+    machine(8)
+    with pytest.raises(UserError, match=r"--per-device 2: got a sweep on a CPU(.|\n)*fix      --workers N"):
+        divide(cells(), per_device=2)

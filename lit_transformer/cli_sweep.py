@@ -1,0 +1,163 @@
+"""The verbs of a sweep's life: `lit-transformer sweep VERB`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from lit_transformer.cli_options import SETTINGS_HELP, AllowDrift, Json, Output, Settings, end_with_folder
+from lit_transformer.config.errors import UserError
+
+app = typer.Typer(help="Run, watch and continue sweeps.", no_args_is_help=True, rich_markup_mode=None)
+
+Directory = Annotated[Path, typer.Argument(help="A sweep's folder, such as runs/sweeps/demo.")]
+Workers = Annotated[Optional[int], typer.Option(help="Trials at once; default: what this machine has room for.")]
+PerDevice = Annotated[
+    Optional[int], typer.Option("--per-device", help="Trials at once on each GPU (or group of trainer.devices GPUs).")
+]
+Seeds = Annotated[Optional[int], typer.Option(help="Run every cell with the seeds 0 to SEEDS - 1.")]
+Retries = Annotated[
+    int, typer.Option(help="How often a cell that fails is run again; a killed one is three times, in any case.")
+]
+
+
+@app.command("run", epilog=SETTINGS_HELP)
+def run(
+    sweep: Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")],
+    settings: Settings = None,
+    workers: Workers = None,
+    per_device: PerDevice = None,
+    seeds: Seeds = None,
+    retries: Retries = 0,
+    name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
+    allow_drift: AllowDrift = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and what they cost; train nothing.")
+    ] = False,
+    output: Output = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run a sweep, or go on with it; prints the sweep's folder.
+
+    Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
+    """
+    if dry_run or as_json:
+        from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+
+        if not dry_run:
+            raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
+        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
+        return
+    from lit_transformer.sweep.run import sweep_run
+
+    status = sweep_run(
+        sweep,
+        overrides=settings or [],
+        workers=workers,
+        seeds=seeds,
+        output=output,
+        name=name,
+        allow_drift=allow_drift,
+        per_device=per_device,
+        retries=retries,
+    )
+    end_with_folder(*status)
+
+
+@app.command("status")
+def status(directory: Directory, as_json: Json = False) -> None:
+    """Show the state of every cell; status 0 only when each valid cell is complete or pruned.
+
+    Example: lit-transformer sweep status runs/sweeps/demo
+    """
+    from lit_transformer.sweep.status import print_status, sweep_status
+
+    found = sweep_status(directory)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print_status(found)
+    sys.exit(found.exit_status)
+
+
+@app.command("watch")
+def watch(directory: Directory) -> None:
+    """Show a running sweep, wherever it runs, until nothing is left to do; status as of `sweep status`.
+
+    Example: lit-transformer sweep watch runs/sweeps/demo
+    """
+    from lit_transformer.sweep.watching import sweep_watch
+
+    sys.exit(sweep_watch(directory))
+
+
+@app.command("stop")
+def stop(
+    directory: Directory,
+    wait: Annotated[float, typer.Option(help="Seconds to wait until nothing runs any more.")] = 120,
+) -> None:
+    """Ask every worker of a sweep, wherever it runs, to stop after the step in hand, with a checkpoint.
+
+    Status 0 when nothing runs any more. `sweep run`, `sweep retry` and `sweep agent` go on with the sweep.
+
+    Example: lit-transformer sweep stop runs/sweeps/demo
+    """
+    from lit_transformer.sweep.watching import sweep_stop
+
+    sys.exit(sweep_stop(directory, wait=wait))
+
+
+@app.command("retry")
+def retry(
+    directory: Directory,
+    workers: Workers = None,
+    per_device: PerDevice = None,
+    retries: Retries = 0,
+    allow_drift: AllowDrift = False,
+) -> None:
+    """Go on with the failed, diverged and unfinished cells of a sweep, from their newest checkpoints.
+
+    Example: lit-transformer sweep retry runs/sweeps/demo
+    """
+    from lit_transformer.sweep.run import sweep_retry
+
+    end_with_folder(
+        *sweep_retry(directory, workers=workers, allow_drift=allow_drift, per_device=per_device, retries=retries)
+    )
+
+
+@app.command("agent")
+def agent(
+    directory: Directory, workers: Workers = None, per_device: PerDevice = None, allow_drift: AllowDrift = False
+) -> None:
+    """Join a sweep from any machine that sees its folder; ends when no cell is left.
+
+    Any number of agents share a sweep, with or without `sweep run`. What an agent leaves when it is stopped, the others
+    go on with; cells that failed wait for `sweep retry`.
+
+    Example: lit-transformer sweep agent /shared/runs/sweeps/demo
+    """
+    from lit_transformer.sweep.joining import sweep_agent
+
+    end_with_folder(*sweep_agent(directory, workers=workers, per_device=per_device, allow_drift=allow_drift))
+
+
+@app.command("extend")
+def extend(
+    directory: Directory,
+    sweep: Annotated[str, typer.Argument(help="The changed sweep file.")],
+    seeds: Seeds = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference; change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Add the cells of a changed file to a sweep, also while it runs; old cells stay. Shows the difference.
+
+    Example: lit-transformer sweep extend runs/sweeps/demo sweeps/demo.yaml --seeds 5
+    """
+    from lit_transformer.sweep.extending import sweep_extend
+
+    found = sweep_extend(directory, sweep, seeds=seeds, dry_run=dry_run)
+    print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else "\n".join(found.lines()))

@@ -1,0 +1,64 @@
+"""One run as the tasks of one `srun` step, which the job's batch process starts: several GPUs, or several nodes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lit_transformer.processes.trial import DRIFT_VARIABLE
+
+KILL_SECONDS = 10.0
+"""Between asking srun to kill its tasks and killing srun itself; the end of its job kills what it leaves."""
+
+
+class SrunStep:
+    """The ranks of a frozen run, one task each, within this SLURM job.
+
+    The tasks find each other by the step's number: each step has its own MASTER_PORT (processes/launched.py).
+    """
+
+    def __init__(self, folder: Path, *, nodes: int, devices: int, threads: int, gpus: bool, log: Path) -> None:
+        """`devices` ranks on each of `nodes`, with `threads` CPUs each, and one GPU each where `gpus`."""
+        command = ["srun", f"--nodes={nodes}", f"--ntasks={nodes * devices}", f"--ntasks-per-node={devices}",
+                   f"--cpus-per-task={threads}", "--exact", "--kill-on-bad-exit=1", "--unbuffered"]  # fmt: skip
+        command += [f"--gpus-per-node={devices}"] if gpus else []
+        command += [sys.executable, "-m", "lit_transformer", "fit", "--resume", str(folder)]
+        command += ["--allow-drift"] if os.environ.get(DRIFT_VARIABLE) == "1" else []
+        self._killed_at = 0.0
+        with log.open("ab") as file:
+            # a group of its own: signals to the pilot reach the tasks by `signal` alone
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=_environment(), process_group=0
+            )
+
+    def poll(self) -> int | None:
+        """The exit status of the step, that of its worst task; None while it runs; SIGKILL's after `kill`."""
+        if self._killed_at and time.monotonic() - self._killed_at > KILL_SECONDS:
+            self._process.kill()
+        status = self._process.poll()
+        if status is None:
+            return None
+        if self._killed_at or status == 128 + signal.SIGKILL:
+            return -signal.SIGKILL
+        return status
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every task: srun passes it on."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End every task at once: srun does so at its second SIGINT within a second."""
+        if not self._killed_at:
+            self._killed_at = time.monotonic()
+            for _ in range(2):
+                self.signal(signal.SIGINT)
+                time.sleep(0.1)
+
+
+def _environment() -> dict[str, str]:
+    """This job's, without what a batch script's options would make defaults of the step's."""
+    given = ("SLURM_CPUS_PER_TASK", "SLURM_TRES_PER_TASK", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE")
+    return {name: value for name, value in os.environ.items() if name not in given}

@@ -1,0 +1,134 @@
+"""`sweep extend`: a changed sweep file adds cells to a sweep's folder, also while workers run it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import shell_value
+from lit_transformer.records.locks import FileLock
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.cells import build_cells, swept_keys
+from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.plan import Plan, PlannedCell, changed_settings, flat, read_configs, read_plan, write_plan
+from lit_transformer.sweep.preparing import prepare_cells
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a file would make of a frozen sweep."""
+
+    folder: Path
+    added: Sequence[PlannedCell]
+    kept: Sequence[str]
+    """Cells that the file still has."""
+    gone: Sequence[str]
+    """Cells that the file no longer has, which stay all the same."""
+
+    def lines(self) -> list[str]:
+        """The difference, for a person."""
+        signs = [("+", [cell.name for cell in self.added]), ("=", self.kept), ("-", self.gone)]
+        notes = {"-": "  (no longer in the file; it stays)"}
+        shown = [f"{sign} {name}{notes.get(sign, '')}" for sign, names in signs for name in names if sign != "="]
+        counts = f"{len(self.added)} new cells, {len(self.kept) + len(self.gone)} stay"
+        impossible = [f"  impossible  {cell.name}: {cell.problem}" for cell in self.added if cell.problem is not None]
+        return [*shown, *impossible, counts]
+
+    def to_json(self) -> dict[str, object]:
+        """What `sweep extend --json` prints."""
+        added = [{"cell": cell.name, "values": dict(cell.values), "problem": cell.problem} for cell in self.added]
+        return {"version": 1, "folder": str(self.folder), "added": added, "kept": [*self.kept], "gone": [*self.gone]}
+
+
+def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: bool = False) -> Extension:
+    """Add the cells that a changed file has and the folder has not; old cells stay as they are, in the file or not.
+
+    The overrides that the sweep was made with hold for the new cells, except of settings that the file now varies;
+    `seeds` replaces its own. Workers that run see
+    the new cells. Raises UserError for a folder that is no sweep's, for a file that changes what its old cells train or
+    are compared by, and as `sweep run` does.
+    """
+    folder = SweepFolder(path)
+    read_plan(folder)
+    with FileLock(folder.path / ".plan-lock"):
+        old, frozen = read_plan(folder), _frozen(folder)
+        file = read_sweep(find_sweep(sweep))
+        number = seeds if seeds is not None else frozen.get("seeds")
+        count = number if isinstance(number, int) else None
+        given, varied = frozen.get("overrides"), swept_keys(file, count)
+        kept = {key: value for key, value in given.items() if key not in varied} if isinstance(given, Mapping) else {}
+        overrides = [f"{key}={_typed(value)}" for key, value in kept.items()]
+        fresh = _fresh(folder, file, overrides, count, old)
+        found = _compare(folder, old, fresh)
+        if found.added and not dry_run:
+            swept = sorted({*old.swept, *fresh.swept})
+            known = read_configs(folder)
+            cells = [replace(known.get(cell.name, cell), values=cell.values, problem=cell.problem)
+                     for cell in old.cells]  # fmt: skip
+            grown = replace(old, swept=swept, cells=[*cells, *found.added])
+            write_plan(
+                folder, grown, {**frozen, "sweep": file.source, "file": file.shown, "overrides": kept, "seeds": count}
+            )
+    return found
+
+
+def _fresh(folder: SweepFolder, file: SweepFile, overrides: Sequence[str], seeds: int | None, old: Plan) -> Plan:
+    """The file's plan with what the folder decided for its machine: threads and accelerator."""
+    known = [dict(flat(cell.config)) for cell in read_configs(folder).values()]
+    accelerator = known[0]["trainer.accelerator"] if known else "cpu"
+    settings = {"trainer.threads": old.threads, "trainer.accelerator": accelerator}
+    cells = prepare_cells(build_cells(file, overrides, seeds), settings)
+    return Plan(
+        name=old.name,
+        metric=file.metric.name,
+        goal=file.metric.goal,
+        swept=swept_keys(file, seeds),
+        threads=old.threads,
+        cells=cells,
+    )
+
+
+def _compare(folder: SweepFolder, old: Plan, fresh: Plan) -> Extension:
+    """What is new in `fresh`: neither a cell's name nor its whole configuration is in the folder. Raises UserError."""
+    wrong = [f"{word}: {getattr(old, word)} -> {getattr(fresh, word)}" for word in ("metric", "goal")
+             if getattr(old, word) != getattr(fresh, word)]  # fmt: skip
+    known, frozen = {cell.name for cell in old.cells}, read_configs(folder)
+    wrong += changed_settings(frozen, {cell.name: cell for cell in fresh.cells})
+    if wrong:
+        raise UserError(
+            f"{folder.path} cannot be extended by this file: its old cells would be others (folder -> file)\n"
+            + "\n".join(f"  {text}" for text in wrong[:20])
+            + "\n  fix      take these changes back, or run the file as a sweep of its own: sweep run FILE --name NAME"
+        )
+    by_config = {_identity(cell): name for name, cell in frozen.items()}
+    added, kept = [], []
+    for cell in fresh.cells:
+        same = cell.name if cell.name in known else by_config.get(_identity(cell)) if cell.config else None
+        if same is None:
+            added.append(cell)
+        else:
+            kept.append(same)
+    gone = [cell.name for cell in old.cells if cell.name not in set(kept)]
+    return Extension(folder.path, added, kept, gone)
+
+
+def _identity(cell: PlannedCell) -> str:
+    return json.dumps([dict(cell.config), cell.prepared.get("fingerprint")], sort_keys=True)
+
+
+def _frozen(folder: SweepFolder) -> dict[str, object]:
+    """sweep.yaml: file, overrides, seeds. Raises UserError where it is damaged."""
+    try:
+        value = yaml.safe_load(folder.sweep_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{folder.sweep_file} cannot be read ({error}); run the file under --name.") from None
+    return value if isinstance(value, dict) else {}
+
+
+def _typed(value: object) -> str:
+    """A value as the shell would give it."""
+    plain = isinstance(value, str) and shell_value(value, "sweep.yaml") == value
+    return value if isinstance(value, str) and plain else json.dumps(value)
