@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -21,6 +21,17 @@ Seeds = Annotated[Optional[int], typer.Option(help="Run every cell with the seed
 Retries = Annotated[
     int, typer.Option(help="How often a cell that fails is run again; a killed one is three times, in any case.")
 ]
+Stopper = Annotated[
+    Optional[Literal["hyperband", "asha", "none"]],
+    typer.Option(
+        help="How trials are stopped early, in place of what early_terminate says: W&B's hyperband, Optuna's "
+        "asynchronous halving with the file's min_iter and eta, or not at all."
+    ),
+]
+Sampler = Annotated[
+    Optional[Literal["tpe", "gp"]],
+    typer.Option(help="What proposes the cells of method: bayes: Optuna's TPE (default), or its Gaussian process."),
+]
 
 
 @app.command("run", epilog=SETTINGS_HELP)
@@ -31,6 +42,8 @@ def run(
     per_device: PerDevice = None,
     seeds: Seeds = None,
     retries: Retries = 0,
+    stopper: Stopper = None,
+    sampler: Sampler = None,
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
@@ -48,7 +61,7 @@ def run(
 
         if not dry_run:
             raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
+        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name, sampler=sampler)
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
         return
     from lit_transformer.sweep.run import sweep_run
@@ -63,6 +76,8 @@ def run(
         allow_drift=allow_drift,
         per_device=per_device,
         retries=retries,
+        stopper=stopper,
+        sampler=sampler,
     )
     end_with_folder(*status)
 

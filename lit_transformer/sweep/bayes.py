@@ -84,7 +84,8 @@ class Search:
     a bad one (the constant liar) or for one as expected, so that two workers do not look at one place.
     """
     sampler: Sampler = "tpe"
-    seed: int = 0
+    seed: str = "0"
+    """Another one draws other points."""
 
 
 def suggest(search: Search, seen: Sequence[Seen], number: int, draw: int = 0) -> tuple[float, ...]:
@@ -151,9 +152,7 @@ def _trial(
     """A point as Optuna knows it; None where nothing can be said of it."""
     from optuna.trial import TrialState, create_trial
 
-    params = {
-        axis.key: axis.category(u) if axis.edges else u for axis, u in zip(search.axes, item.u, strict=True)
-    }
+    params = {axis.key: axis.category(u) if axis.edges else u for axis, u in zip(search.axes, item.u, strict=True)}
     if item.state == "running" and (search.impute_running is None or not item.values):
         return create_trial(state=TrialState.RUNNING, params=params, distributions=dict(scales))
     if item.state == "pruned" and search.impute is None and search.sampler == "tpe" and item.values:

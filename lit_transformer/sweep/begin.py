@@ -1,20 +1,22 @@
 """What a sweep's search and its early stopping are, from its file and the options of `sweep run`."""
 
-import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Literal, get_args
 
 from lit_transformer.config.errors import ConfigError, Problem, UserError
-from lit_transformer.sweep.bayes import Axis, Sampler, Search, suggest
-from lit_transformer.sweep.cells import Cell, Layers, checked_layers
+from lit_transformer.config.layers import Layer
+from lit_transformer.sweep.bayes import STARTUP, Axis, Sampler, Search, suggest
+from lit_transformer.sweep.cells import Cell, checked_layers
+from lit_transformer.sweep.choice import Choice, with_seeds
 from lit_transformer.sweep.distributions import Categorical, CategoricalWithProbabilities, Distribution
 from lit_transformer.sweep.file import SweepFile
 from lit_transformer.sweep.halving import FACTOR, LEAST, check_factor
 from lit_transformer.sweep.hyperband import bands
 from lit_transformer.sweep.judge import StopRule
 from lit_transformer.sweep.parameters import Parameter
-from lit_transformer.sweep.points import Points
+from lit_transformer.sweep.points import Points, replicated
 from lit_transformer.sweep.search import Growth
 
 Stopping = Literal["hyperband", "asha", "none"]
@@ -51,51 +53,73 @@ def stop_rule(file: SweepFile, stopper: Stopping | None = None) -> StopRule | No
 
 
 def begin_growth(
-    file: SweepFile, overrides: Sequence[str] = (), seeds: int | None = None, sampler: Sampler | None = None
+    file: SweepFile,
+    overrides: Sequence[str] = (),
+    seeds: int | None = None,
+    choice: Choice | None = None,
+    sampler: Sampler | None = None,
 ) -> Growth | None:
     """The search of a bayes sweep; None for other methods, which no `sampler` goes with. Raises UserError."""
     if file.method != "bayes":
         if sampler is not None:
             raise UserError(f"--sampler {sampler} goes with method: bayes\n  got      method: {file.method}")
         return None
-    layers = checked_layers(file, overrides, seeds)
-    searched = [item for item in layers.parameters if item.swept and item.key != REPLICATES]
-    problems = _problems(file, layers, searched)
+    choice, parameters = choice or Choice(), with_seeds(file.parameters, seeds)
+    searched = [item for item in parameters if item.swept and item.key != REPLICATES]
+    cap = file.run_cap if choice.count is None else choice.count
+    problems = _problems(file, parameters, searched, cap)
     if problems:
         raise ConfigError(problems)
-    assert file.run_cap is not None
-    metric = file.source.get("metric")
-    asked = metric if isinstance(metric, dict) else {}
-    search = Search(
-        axes=tuple(Axis(key=item.key, edges=edges(item.distribution)) for item in searched),
-        goal="maximize" if file.metric.goal == "maximize" else "minimize",
-        impute=file.metric.impute if "impute" in asked else None,
-        impute_running=file.metric.impute_while_running,
-        sampler=sampler or "tpe",
-        seed=zlib.crc32(file.name.encode()),
-    )
-    return Growth(
-        search=search,
+    assert cap is not None
+    growth = Growth(
+        search=_search(file, searched, choice.seed, sampler or "tpe"),
         source=file.source,
-        experiments=layers.experiments,
-        constant={item.key: item.values[0] for item in layers.parameters if not item.swept},
-        shell=layers.shell,
-        origins={item.key: item.origin for item in layers.parameters},
-        replicates={item.key: list(item.values) for item in layers.parameters if item.swept and item.key == REPLICATES},
+        experiments={},
+        constant={item.key: item.values[0] for item in parameters if not item.swept},
+        shell=Layer(),
+        origins={item.key: item.origin for item in parameters},
+        replicates={item.key: list(item.values) for item in parameters if item.swept and item.key == REPLICATES},
         settings={},
-        cap=file.run_cap,
+        cap=cap,
         target=file.metric.target,
     )
+    points = Points(growth)
+    first = [points.values(suggest(growth.search, [], number)) for number in range(min(cap, STARTUP))]
+    found = [point for number, values in enumerate(first) for point in replicated(values, growth, number)]
+    layers = checked_layers(file, overrides, seeds, found)
+    return replace(growth, experiments=layers.experiments, shell=layers.shell)
 
 
 def first_cells(growth: Growth) -> list[Cell]:
     """The cells of the first point that can be built, and of those before it, which cannot."""
-    points, cells = Points(growth), []
+    points, cells = Points(growth), list[Cell]()
     for number in range(min(growth.cap, FIRST_POINTS)):
-        cells += points.cells(suggest(growth.search, [], number))
+        cells += points.cells(suggest(growth.search, [], number), number)
         if cells[-1].problem is None:
             break
     return cells
+
+
+def startup_cells(growth: Growth) -> list[Cell]:
+    """The cells of the points that are drawn at random, before any result counts."""
+    points = Points(growth)
+    return [
+        cell
+        for number in range(min(growth.cap, STARTUP))
+        for cell in points.cells(suggest(growth.search, [], number), number)
+    ]
+
+
+def _search(file: SweepFile, searched: Sequence[Parameter], seed: int, sampler: Sampler) -> Search:
+    metric = file.source.get("metric")
+    return Search(
+        axes=tuple(Axis(key=item.key, edges=edges(item.distribution)) for item in searched),
+        goal="maximize" if file.metric.goal == "maximize" else "minimize",
+        impute=file.metric.impute if isinstance(metric, dict) and "impute" in metric else None,
+        impute_running=file.metric.impute_while_running,
+        sampler=sampler,
+        seed=f"{file.name}/{seed}",
+    )
 
 
 def edges(distribution: Distribution) -> tuple[float, ...]:
@@ -108,17 +132,18 @@ def edges(distribution: Distribution) -> tuple[float, ...]:
     return ()
 
 
-def _problems(file: SweepFile, layers: Layers, searched: Sequence[Parameter]) -> list[Problem]:
-    found = []
-    if file.run_cap is None:
-        fix = "write run_cap: 20, the number of points"
-        origin = f"{file.shown}:1"
-        found.append(Problem(key="run_cap", origin=origin, got="none, and bayes never ends", allowed="a number", fix=fix))
+def _problems(
+    file: SweepFile, parameters: Sequence[Parameter], searched: Sequence[Parameter], cap: int | None
+) -> list[Problem]:
+    found, origin = [], f"{file.shown}:1"
+    if cap is None or cap < 1:
+        got = "method: bayes without a run_cap, which never ends" if cap is None else f"--count {cap}"
+        fix = "write run_cap: 20 into the file, or give --count 20 on the command line"
+        found.append(Problem(key="run_cap", origin=origin, got=got, allowed="an integer, 1 or more", fix=fix))
     if not searched:
-        fix = "give a setting min and max, or values"
-        got = "no setting that is searched"
-        found.append(Problem(key="parameters", origin=f"{file.shown}:1", got=got, allowed="one or more", fix=fix))
-    for item in layers.parameters:
+        got, fix = "no setting that is searched", "give a setting min and max, or values"
+        found.append(Problem(key="parameters", origin=origin, got=got, allowed="one or more", fix=fix))
+    for item in parameters:
         if item.key == REPLICATES and item.swept and not item.values:
             fix = "write seed: {values: [0, 1, 2]}, or leave it out and give --seeds 3"
             allowed = "values, each of which trains every point once; no seed is searched"

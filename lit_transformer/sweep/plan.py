@@ -61,7 +61,12 @@ def write_cells(folder: SweepFolder, plan: Plan) -> None:
     """Write the configurations, then the plan that names them: whoever sees a cell finds its configuration."""
     write_configs(folder, plan)
     cells = [
-        {"cell": cell.name, "values": dict(cell.values), "problem": cell.problem, **({"u": list(cell.u)} if cell.u else {})}
+        {
+            "cell": cell.name,
+            "values": dict(cell.values),
+            "problem": cell.problem,
+            **({"u": list(cell.u)} if cell.u else {}),
+        }
         for cell in plan.cells
     ]
     metric = {"name": plan.metric, "goal": plan.goal}

@@ -18,6 +18,7 @@ from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import logged
 from lit_transformer.sweep.ledger import Attempts, Claim, Ledger, read_claims
+from lit_transformer.sweep.names import identity
 from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan, write_cells
 from lit_transformer.sweep.points import Points
 from lit_transformer.sweep.preparing import prepare_cells
@@ -90,13 +91,14 @@ class Proposer:
 
     def _cells(self, plan: Plan, seen: Sequence[Seen], count: int) -> list[PlannedCell]:
         """The cells of a point that is not there yet, ready to be run or with their problem; empty where none is."""
-        known = {cell.name for cell in plan.cells}
+        searched = [axis.key for axis in self._growth.search.axes]
+        known = {identity([cell.values.get(key) for key in searched]) for cell in plan.cells}
         frozen = read_configs(self._folder)
         there = [replace(frozen[cell.name], values=cell.values) for cell in plan.cells if cell.name in frozen]
         for u in self._suggestions(seen, count):
-            cells = self._points.cells(u)
-            if not {cell.name for cell in cells} & known:
-                return [self._ready(cell, there) for cell in cells]
+            values = self._points.values(u)
+            if identity([values[key] for key in searched]) not in known:
+                return [self._ready(cell, there) for cell in self._points.cells(u, count)]
         return []
 
     def _suggestions(self, seen: Sequence[Seen], count: int) -> Iterator[tuple[float, ...]]:

@@ -78,7 +78,10 @@ def sweep_run(
             ) from None
         raise
     if status:
-        print(f"the same command continues: {_command(sweep, overrides, seeds, output, name)}", file=sys.stderr)
+        print(
+            f"the same command continues: {_command(sweep, overrides, seeds, output, name, stopper, sampler)}",
+            file=sys.stderr,
+        )
     return status, folder.path
 
 
@@ -188,9 +191,19 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
             print(line(view, plan.metric), file=sys.stderr)
 
 
-def _command(sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None) -> str:
+def _command(
+    sweep: str,
+    overrides: Sequence[str],
+    seeds: int | None,
+    output: Path,
+    name: str | None,
+    stopper: str | None,
+    sampler: str | None,
+) -> str:
     words = ["lit-transformer", "sweep", "run", sweep]
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--output", str(output)] if output != Path("runs") else []
     words += ["--name", name] if name else []
+    words += ["--stopper", stopper] if stopper else []
+    words += ["--sampler", sampler] if sampler else []
     return shlex.join([*words, *overrides])

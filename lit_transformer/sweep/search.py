@@ -117,7 +117,11 @@ def _growth(value: Mapping[str, object]) -> Growth:
     experiments, search, shell = value["experiments"], value["search"], value["shell"]
     assert isinstance(experiments, dict) and isinstance(search, dict) and isinstance(shell, dict)
     layers = {name: [Layer(item["values"], item["origins"]) for item in found] for name, found in experiments.items()}
-    read = {"search": search_from_json(search), "experiments": layers, "shell": Layer(shell["values"], shell["origins"])}
+    read = {
+        "search": search_from_json(search),
+        "experiments": layers,
+        "shell": Layer(shell["values"], shell["origins"]),
+    }
     return Growth(**{**value, **read})  # type: ignore[arg-type]
 
 

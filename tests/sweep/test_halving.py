@@ -35,7 +35,9 @@ def test_a_study_of_optuna_prunes_the_same_trials_at_the_same_values(least: int,
             if theirs:
                 pruned += 1
                 break
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED if theirs else None, values=None if theirs else values[-1])
+        study.tell(
+            trial, state=optuna.trial.TrialState.PRUNED if theirs else None, values=None if theirs else values[-1]
+        )
         earlier.append(values)
     assert 10 < pruned < 40
 
