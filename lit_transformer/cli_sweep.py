@@ -18,6 +18,11 @@ PerDevice = Annotated[
     Optional[int], typer.Option("--per-device", help="Trials at once on each GPU (or group of trainer.devices GPUs).")
 ]
 Seeds = Annotated[Optional[int], typer.Option(help="Run every cell with the seeds 0 to SEEDS - 1.")]
+Count = Annotated[
+    Optional[int],
+    typer.Option("--count", help="Cells at most, replicates not counted; in place of the file's run_cap."),
+]
+SearchSeed = Annotated[int, typer.Option("--search-seed", help="Another number draws other cells of a random sweep.")]
 Retries = Annotated[
     int, typer.Option(help="How often a cell that fails is run again; a killed one is three times, in any case.")
 ]
@@ -41,6 +46,8 @@ def run(
     workers: Workers = None,
     per_device: PerDevice = None,
     seeds: Seeds = None,
+    count: Count = None,
+    search_seed: SearchSeed = 0,
     retries: Retries = 0,
     stopper: Stopper = None,
     sampler: Sampler = None,
@@ -54,14 +61,28 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
+    A file with a command or program of its own runs that, offline, as W&B's agent would; its metric is read at its end.
+
     Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
     """
+    from lit_transformer.sweep.choice import Choice
+
+    choice = Choice(count=count, seed=search_seed)
     if dry_run or as_json:
         from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 
         if not dry_run:
             raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name, sampler=sampler)
+        found = sweep_dry_run(
+            sweep,
+            overrides=settings or [],
+            workers=workers,
+            seeds=seeds,
+            output=output,
+            name=name,
+            choice=choice,
+            sampler=sampler,
+        )
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
         return
     from lit_transformer.sweep.run import sweep_run
@@ -78,6 +99,7 @@ def run(
         retries=retries,
         stopper=stopper,
         sampler=sampler,
+        choice=choice,
     )
     end_with_folder(*status)
 

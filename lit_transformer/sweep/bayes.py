@@ -33,6 +33,7 @@ INSIDE = 1e-9
 """How far from 0 and 1 every u stays: a bell shape is infinite there."""
 Sampler = Literal["tpe", "gp"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+State = Literal["complete", "pruned", "failed", "running"]
 Impute = Literal["best", "latest", "worst"]
 
 
@@ -63,7 +64,7 @@ class Seen:
     """A point that was proposed, and what came of it."""
 
     u: tuple[float, ...]
-    state: Literal["complete", "pruned", "failed", "running"]
+    state: State
     """`failed` is whatever ended without a result to count on, `running` whatever has not ended."""
     values: tuple[float, ...] = ()
     """The metric as it was logged, finite values in order."""
@@ -80,8 +81,8 @@ class Search:
     first two, and a pruned one is what Optuna's TPE makes of it: behind every complete one, ranked by how far it came.
     """
     impute_running: Impute | None = None
-    """W&B's `impute_while_running`: what stands for a trial that has not ended. Without it Optuna's samplers take it for
-    a bad one (the constant liar) or for one as expected, so that two workers do not look at one place.
+    """W&B's `impute_while_running`: what stands for a trial that has not ended. Without it Optuna's samplers take it
+    for a bad one (the constant liar) or for one as expected, so that two workers do not look at one place.
     """
     sampler: Sampler = "tpe"
     seed: str = "0"

@@ -29,7 +29,7 @@ FIRST_POINTS = 50
 
 def stop_rule(file: SweepFile, stopper: Stopping | None = None) -> StopRule | None:
     """How trials stop early: as the file's early_terminate says, or as `--stopper` does. Raises UserError."""
-    given = file.early_terminate
+    given = file.early_terminate if file.ours else None
     if stopper == "none" or (stopper is None and given is None):
         return None
     if given is None and stopper == "hyperband":
@@ -64,6 +64,12 @@ def begin_growth(
         if sampler is not None:
             raise UserError(f"--sampler {sampler} goes with method: bayes\n  got      method: {file.method}")
         return None
+    if not file.ours:
+        raise UserError(
+            f"{file.shown}: method: bayes needs results, and those of a program of your own are not read\n"
+            "  allowed  grid, random\n"
+            "  fix      write method: random with a run_cap, or sweep an experiment of ours"
+        )
     choice, parameters = choice or Choice(), with_seeds(file.parameters, seeds)
     searched = [item for item in parameters if item.swept and item.key != REPLICATES]
     cap = file.run_cap if choice.count is None else choice.count
@@ -85,6 +91,8 @@ def begin_growth(
     )
     points = Points(growth)
     first = [points.values(suggest(growth.search, [], number)) for number in range(min(cap, STARTUP))]
+    listed = [(item.key, value) for item in searched for value in _listed(item.distribution)]
+    first += [{**first[0], key: value} for key, value in listed]  # every experiment, and every mistake in a list
     found = [point for number, values in enumerate(first) for point in replicated(values, growth, number)]
     layers = checked_layers(file, overrides, seeds, found)
     return replace(growth, experiments=layers.experiments, shell=layers.shell)
@@ -130,6 +138,10 @@ def edges(distribution: Distribution) -> tuple[float, ...]:
     if isinstance(distribution, CategoricalWithProbabilities):
         return tuple(accumulate(distribution.probabilities))
     return ()
+
+
+def _listed(distribution: Distribution) -> Sequence[object]:
+    return distribution.values if isinstance(distribution, Categorical | CategoricalWithProbabilities) else ()
 
 
 def _problems(

@@ -14,8 +14,10 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
 from lit_transformer.sweep.begin import begin_growth, startup_cells, stop_rule
 from lit_transformer.sweep.cells import build_cells
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import duration
 from lit_transformer.sweep.file import find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, foreign_slots
 from lit_transformer.sweep.plan import Plan
 from lit_transformer.sweep.preparing import SIZE, ask
 from lit_transformer.sweep.propose import points_of
@@ -43,7 +45,7 @@ class DryRun:
     @property
     def seconds(self) -> float:
         """Estimated time of the whole sweep."""
-        times = [size["seconds"] for size in self.sizes.values()]
+        times = [size["seconds"] for size in self.sizes.values()] or [0.0]
         whole = 1 + self.unproposed / self.points if self.points else 1
         return max(whole * sum(times) / self.slots.workers, *times)
 
@@ -66,13 +68,23 @@ def sweep_dry_run(
     seeds: int | None = None,
     output: Path = Path("runs"),
     name: str | None = None,
+    choice: Choice | None = None,
     sampler: Sampler | None = None,
 ) -> DryRun:
-    """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data."""
+    """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data.
+
+    A program of the user's cannot be sized: its cells come without sizes.
+    """
     file = read_sweep(find_sweep(sweep))
-    growth = begin_growth(file, overrides, seeds, sampler=sampler)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    growth = begin_growth(file, overrides, seeds, choice, sampler)
+    if not file.ours:
+        slots = foreign_slots(workers)
+        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+        return DryRun(plan, slots, {}, 0.0, measured=False)
     stop_rule(file)
-    cells = build_cells(file, overrides, seeds) if growth is None else startup_cells(growth)
+    cells = build_cells(file, overrides, seeds, choice) if growth is None else startup_cells(growth)
     slots = divide(cells, workers)
     plan = make_plan(file, cells, slots, seeds)
     request = [
@@ -112,7 +124,10 @@ def print_dry_run(dry: DryRun) -> None:
     for title in ("parameters", f"FLOPs/{_unit(dry)}", "memory", "time"):
         table.add_column(title, justify="right")
     for cell in dry.plan.valid():
-        size = dry.sizes[cell.name]
+        size = dry.sizes.get(cell.name)
+        if size is None:
+            table.add_row(Text(cell.name), "", "", "", "")
+            continue
         table.add_row(
             Text(cell.name),
             f"{size['parameters']:,.0f}",
@@ -135,6 +150,10 @@ def _unit(dry: DryRun) -> str:
 
 def _footer(dry: DryRun) -> str:
     slots = dry.slots
+    if not dry.sizes:
+        return (
+            f"{len(dry.plan.valid())} cells, {slots.workers} workers, each with the file's own command; nothing was run"
+        )
     basis = "measured by its finished cells" if dry.measured else "a matrix product's speed at a usual efficiency"
     return (
         f"{len(dry.plan.valid())} cells, {slots.workers} workers, {slots.devices} x {slots.threads} threads a trial: "

@@ -13,11 +13,11 @@ from enum import Enum, auto
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
-from lit_transformer.sweep.bayes import Seen, ask_child, suggest
+from lit_transformer.sweep.bayes import Seen, State, ask_child, suggest
 from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import logged
-from lit_transformer.sweep.ledger import Attempts, Claim, Ledger, read_claims
+from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, read_claims
 from lit_transformer.sweep.names import identity
 from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan, write_cells
 from lit_transformer.sweep.points import Points
@@ -29,6 +29,7 @@ DRAWS = 20
 RANDOM_DRAWS = 500
 """How often chance is, before a list of points counts as used up."""
 ENDED = "ended.json"
+STATES: dict[End, State] = {"complete": "complete", "pruned": "pruned", "failed": "failed", "diverged": "failed"}
 
 
 class Next(Enum):
@@ -176,7 +177,5 @@ def _seen_cell(folder: SweepFolder, cell: PlannedCell, metric: str, claims: Mapp
     if cell.problem is not None:
         return Seen(u=(), state="failed")
     end = claims[cell.name].end if cell.name in claims else None
-    values = logged(folder.cell(cell.name), metric)
-    if end == "complete" or end == "pruned":
-        return Seen(u=(), state=end, values=tuple(values))
-    return Seen(u=(), state="failed" if end in ("failed", "diverged") else "running", values=tuple(values))
+    state = STATES.get(end, "running") if end else "running"  # stopped and lost ones go on
+    return Seen(u=(), state=state, values=tuple(logged(folder.cell(cell.name), metric)))

@@ -13,9 +13,11 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
 from lit_transformer.sweep.begin import Stopping, begin_growth, first_cells, stop_rule
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import line
 from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, foreign_slots, freeze_foreign, read_foreign
 from lit_transformer.sweep.names import slug
 from lit_transformer.sweep.plan import (
     Plan,
@@ -49,6 +51,7 @@ def sweep_run(
     sampler: Sampler | None = None,
     per_device: int | None = None,
     retries: int = 0,
+    choice: Choice | None = None,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
@@ -59,14 +62,24 @@ def sweep_run(
     """
     check_retries(retries)
     file = read_sweep(find_sweep(sweep))
-    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, sampler))
-    cells = build_cells(file, overrides, seeds) if search.growth is None else first_cells(search.growth)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    if search.growth is not None:
+        cells = first_cells(search.growth)
+    else:
+        cells = build_cells(file, overrides, seeds, choice) if file.ours else []
     folder = sweep_folder(file, output, name)
     try:
         with locked(folder):
-            copies = 1 if search.growth is None else search.growth.cap
-            slots = divide(list(cells) * copies, workers, _frozen_threads(folder), per_device)
-            plan = make_plan(file, cells, slots, seeds)
+            if file.ours:
+                copies = 1 if search.growth is None else search.growth.cap
+                slots = divide(list(cells) * copies, workers, _frozen_threads(folder), per_device)
+                plan = make_plan(file, cells, slots, seeds)
+            else:
+                slots = foreign_slots(workers)
+                plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+                _refuse(folder, freeze_foreign(folder, file))
             _freeze(folder, plan, _frozen(file, overrides, seeds, slots), _for_machine(search, slots))
             set_retries(folder, retries)
             announce(folder, plan, slots)
@@ -78,10 +91,8 @@ def sweep_run(
             ) from None
         raise
     if status:
-        print(
-            f"the same command continues: {_command(sweep, overrides, seeds, output, name, stopper, sampler)}",
-            file=sys.stderr,
-        )
+        command = _command(sweep, overrides, seeds, output, name, choice or Choice(), stopper, sampler)
+        print(f"the same command continues: {command}", file=sys.stderr)
     return status, folder.path
 
 
@@ -98,10 +109,17 @@ def sweep_retry(
     folder = SweepFolder(path)
     plan = read_plan(folder)
     with locked(folder):
-        slots = divide(planned_cells(folder), workers, plan.threads, per_device)
+        slots = slots_of(folder, plan, workers, per_device)
         set_retries(folder, retries)
         announce(folder, plan, slots)
         return drive(folder, plan, slots, RETRY, allow_drift=allow_drift), folder.path
+
+
+def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: int | None) -> Slots:
+    """This machine divided for the cells of a frozen sweep; raises UserError."""
+    if read_foreign(folder) is not None:
+        return foreign_slots(workers)
+    return divide(planned_cells(folder), workers, plan.threads, per_device)
 
 
 def planned_cells(folder: SweepFolder) -> list[Cell]:
@@ -155,7 +173,16 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], searc
         freeze_search(folder, search)
         write_plan(folder, plan, frozen)
         return
-    different = differences(folder, plan, grows=search.growth is not None) + search_differences(folder, search)
+    _refuse(folder, differences(folder, plan, grows=search.growth is not None) + search_differences(folder, search))
+    known = read_configs(folder)
+    if search.growth is not None:
+        freeze_search(folder, search)  # run_cap may have grown
+    elif any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
+        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
+
+
+def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
+    """Raise UserError where a sweep's folder and what was asked for are different."""
     if different:
         more = [f"  ... and {len(different) - 20} more"] if len(different) > 20 else []
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
@@ -163,12 +190,6 @@ def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], searc
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
             "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
         )
-    known = read_configs(folder)
-    if search.growth is not None:
-        freeze_search(folder, search)  # run_cap may have grown
-        return
-    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
-        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
@@ -197,10 +218,13 @@ def _command(
     seeds: int | None,
     output: Path,
     name: str | None,
+    choice: Choice,
     stopper: str | None,
     sampler: str | None,
 ) -> str:
     words = ["lit-transformer", "sweep", "run", sweep]
+    words += ["--count", str(choice.count)] if choice.count is not None else []
+    words += ["--search-seed", str(choice.seed)] if choice.seed else []
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--output", str(output)] if output != Path("runs") else []
     words += ["--name", name] if name else []

@@ -22,6 +22,7 @@ from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.foreign import Foreign, read_foreign
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import Judge
@@ -90,6 +91,8 @@ class Worker:
     srun_nodes: int = 0
     """Nodes of the SLURM job whose steps the trials are; 0 where they are children of this machine's fork server."""
     configs: dict[str, PlannedCell] = field(init=False)
+    foreign: Foreign | None = field(init=False)
+    """How the cells are started where they are no trials of ours."""
     _growth: PlanWatch = field(init=False)
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
@@ -100,6 +103,7 @@ class Worker:
         search = read_search(self.folder)
         self._judge = Judge(self.folder, search.stop) if search.stop else None
         self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
+        self.foreign = read_foreign(self.folder)
         self._read_plan()
 
     def run(self) -> int:
@@ -132,7 +136,7 @@ class Worker:
         valid = [cell.name for cell in read_plan(self.folder).valid()]
         self.configs = read_configs(self.folder)
         here = max(1, self.srun_nodes)
-        self.ledger.cells = [name for name in valid if ranks_of(self.configs[name])[0] <= here]
+        self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
 
     def _propose(self) -> Next:
         """Propose the next cells of a sweep that grows, where it is this worker's turn."""
@@ -147,7 +151,7 @@ class Worker:
         known = self.ledger.read().get(claim.cell, Attempts())
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
         try:
-            if not make_ready(run, self.configs[claim.cell], self._data):
+            if not self._make_ready(run, self.configs[claim.cell]):
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
                 return
@@ -175,8 +179,21 @@ class Worker:
     def _stopped(self) -> End:
         return "preempted" if self.leaves and not self.stop.requested else "stopped"
 
+    def _make_ready(self, run: RunFolder, cell: PlannedCell) -> bool:
+        return self.foreign.make_ready(run, cell) if self.foreign else make_ready(run, cell, self._data)
+
+    def _run_program(self, foreign: Foreign, claim: Claim) -> int:
+        """Run the cell's own command to its end, and take over what it logged."""
+        run, cell, begun = self.folder.cell(claim.cell), self.configs[claim.cell], time.monotonic()
+        status = self._watch(foreign.start(run, cell, self.gpus), claim)
+        if claim.is_highest():
+            foreign.record(run, cell, status, time.monotonic() - begun)
+        return status
+
     def _train(self, claim: Claim) -> int:
         """Train the cell, and give the exit status of its first rank to fail."""
+        if self.foreign is not None:
+            return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
         settings = dict(flat(self.configs[claim.cell].config))
         group = self._start(run, claim, settings)
@@ -266,7 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
         runner = TrialRunner()
         worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
-        if not options.srun or any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells):
+        here = any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells)
+        if worker.foreign is None and (here or not options.srun):
             runner.warm()
         status = worker.run()
     except UserError as error:

@@ -26,7 +26,8 @@ def test_a_killed_bayes_sweep_goes_on_to_its_run_cap(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     sweep = write_sweep(
-        "optimizer.lr: {distribution: log_uniform_values, min: 1.0e-6, max: 0.1}", "model.num_heads: {values: [1, 2, 3]}"
+        "optimizer.lr: {distribution: log_uniform_values, min: 1.0e-6, max: 0.1}",
+        "model.num_heads: {values: [1, 2, 3]}",
     )
     text = sweep.read_text().replace("method: grid", "method: bayes")
     sweep.write_text(f"{text}run_cap: {POINTS}\nearly_terminate: {{type: hyperband, min_iter: 2, eta: 2}}\n")
