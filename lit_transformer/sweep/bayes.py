@@ -22,7 +22,6 @@ from lit_transformer.records.atomic import write_json
 from lit_transformer.sweep.verdict import Goal
 
 if TYPE_CHECKING:
-    import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
@@ -98,7 +97,6 @@ def suggest(search: Search, seen: Sequence[Seen], number: int, draw: int = 0) ->
     ended = sum(item.state != "running" and _ends(search, item, seen) for item in seen)
     if ended < STARTUP:
         return tuple(_settled(axis, pick.random()) for axis in search.axes)
-    import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=search.goal, sampler=_sampler(search, pick.getrandbits(31)))

@@ -82,7 +82,7 @@ class Judge:
         self._folder, self._rule = folder, rule
         self._histories = Histories(folder, rule.metric)
         self._looked, self._weighed = 0.0, 0.0
-        self._cell, self._length, self._band = "", 0, 0
+        self._cell, self._length, self._band, self._asked = "", 0, 0, False
 
     def look(self, cell: str, others: Iterable[str]) -> Verdict | None:
         """The verdict that ends the cell's trial, once it is asked to; raises OSError."""
@@ -91,7 +91,9 @@ class Judge:
             return None
         self._looked = now
         if cell != self._cell:
-            self._cell, self._length, self._band = cell, 0, 0
+            self._cell, self._length, self._band, self._asked = cell, 0, 0, False
+        if self._asked or self._folder.cell(cell).request_file.exists():  # by an earlier holder of the cell, say
+            return None
         history = self._histories.of(cell)
         if not history or (len(history) == self._length and now - self._weighed < AGAIN_SECONDS):
             return None
@@ -105,6 +107,7 @@ class Judge:
             return None
         append_stop(self._folder, cell, verdict)
         write_request(self._folder.cell(cell), Request(what="prune", why=str(verdict), details=verdict.to_json()))
+        self._asked = True
         return verdict
 
 

@@ -120,6 +120,12 @@ def test_a_judge_looks_again_when_others_have_come_further(tmp_path: Path, monke
     assert request is not None
     assert (request.what, request.why, request.details) == ("prune", str(verdict), verdict.to_json())
     assert [item["cell"] for item in read_stops(folder)] == ["c"]
+    history(folder, "c", [5.0, 4.0, 4.0])
+    clock[0] += AGAIN_SECONDS
+    assert ours.look("c", names) is None  # it was asked
+    other, clock = judge(folder, monkeypatch)
+    assert other.look("c", names) is None  # and so it is for whoever takes the cell over
+    assert len(read_stops(folder)) == 1
 
 
 def test_asynchronous_halving_judges_a_trial_once_a_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

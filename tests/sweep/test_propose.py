@@ -107,8 +107,11 @@ def test_a_sweep_with_points_to_come_is_not_done(begun: Callable[..., SweepFolde
     assert status.to_json()["unproposed"] == 3
 
 
-def test_seeds_train_every_point(begun: Callable[..., SweepFolder]) -> None:
-    folder = begun(end="run_cap: 2", seeds=3)
+@pytest.mark.parametrize(("parameters", "seeds"), [((), 3), (("seed: {values: [0, 1, 2]}",), None)])
+def test_seeds_train_every_point(
+    begun: Callable[..., SweepFolder], parameters: tuple[str, ...], seeds: int | None
+) -> None:
+    folder = begun(LR, *parameters, end="run_cap: 2", seeds=seeds)
     assert proposer(folder).propose() is Next.GROWN
     assert proposer(folder).propose() is Next.OVER
     plan = read_plan(folder)
