@@ -98,6 +98,8 @@ def suggest(search: Search, seen: Sequence[Seen], number: int, draw: int = 0) ->
     if ended < STARTUP:
         return tuple(_settled(axis, pick.random()) for axis in search.axes)
 
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction=search.goal, sampler=_sampler(search, pick.getrandbits(31)))
     scales = {axis.key: _scale(axis) for axis in search.axes}
