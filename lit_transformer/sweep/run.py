@@ -30,7 +30,7 @@ from lit_transformer.sweep.plan import (
 )
 from lit_transformer.sweep.preparing import prepare_cells
 from lit_transformer.sweep.requests import set_retries
-from lit_transformer.sweep.search import Frozen, freeze_search, search_differences
+from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
 
@@ -204,8 +204,9 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
     """Say on standard error what is about to run, and which cells cannot."""
     each = f"{slots.devices} ranks of {slots.threads}" if slots.devices > 1 else f"{slots.threads}"
     where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
-    valid = len(plan.valid())
-    print(f"{valid} cells in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    growth = read_search(folder).growth
+    what = f"{growth.cap} points at most" if growth else f"{len(plan.valid())} cells"
+    print(f"{what} in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
     for cell in plan.cells:
         if cell.problem is not None:
             view = CellView(cell=cell.name, values=cell.values, state="impossible", reason=cell.problem)
