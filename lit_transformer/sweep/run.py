@@ -81,6 +81,7 @@ def sweep_run(
                 plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
                 _refuse(folder, freeze_foreign(folder, file))
             _freeze(folder, plan, _frozen(file, overrides, seeds, slots), _for_machine(search, slots))
+            plan = plan if search.growth is None else read_plan(folder)  # with what was proposed since
             set_retries(folder, retries)
             announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
