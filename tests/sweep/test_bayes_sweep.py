@@ -56,7 +56,7 @@ def test_a_killed_bayes_sweep_goes_on_to_its_run_cap(
     assert (status.exit_status, status.unproposed) == (0, 0)
     assert list(read_runs(folder.path)["status"]) == [view.state for view in status.views]
     compare(folder.path, html=None, csv=False, json=False)
-    assert "report.html" in capsys.readouterr().out
+    assert "report.html" in capsys.readouterr().err
     assert folder.report_file.stat().st_size > 10_000
 
     again = drive(sweep, workers=2, overrides=SETTINGS)
