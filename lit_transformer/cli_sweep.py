@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -38,19 +39,58 @@ def run(
     ] = False,
     output: Output = Path("runs"),
     as_json: Json = False,
+    where: Annotated[
+        str, typer.Option("--on", help="local: this machine. slurm: pilots, which are SLURM jobs.")
+    ] = "local",
+    pilots: Annotated[Optional[int], typer.Option(help="slurm: jobs at once; default 1.")] = None,
+    nodes: Annotated[Optional[int], typer.Option(help="slurm: nodes of each pilot; default: the cells'.")] = None,
+    gpus: Annotated[Optional[int], typer.Option(help="slurm: GPUs of each node; default 0, CPUs alone.")] = None,
+    cpus: Annotated[Optional[int], typer.Option(help="slurm: CPUs (threads) of each rank; default 1.")] = None,
+    time: Annotated[Optional[str], typer.Option(help="slurm: how long a pilot runs, such as 4h; default 1h.")] = None,
+    partition: Annotated[Optional[str], typer.Option(help="slurm: the partition.")] = None,
+    account: Annotated[Optional[str], typer.Option(help="slurm: the account.")] = None,
+    slurm: Annotated[
+        Optional[Path],
+        typer.Option(help="slurm: a YAML file of these settings, and lead, qos, constraint, mem, sbatch: {...}."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="slurm: end when the pilots are submitted.")] = False,
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
+    On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running.
+
     Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
+
+    lit-transformer sweep run sweeps/gpt_heads_layers.yaml --on slurm --partition gpu --gpus 1 --cpus 8 --pilots 4
     """
+    flags = {"pilots": pilots, "nodes": nodes, "gpus": gpus, "cpus": cpus, "time": time, "partition": partition,
+             "account": account}  # fmt: skip
+    _check_where(where, {**flags, "slurm": slurm, "detach": detach or None}, {"workers": workers})
     if dry_run or as_json:
         from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 
         if not dry_run:
             raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        found = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
+        dry = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
+        print(json.dumps(dry.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(dry)
         return
+    if where == "slurm":
+        from lit_transformer.sweep.slurm import sweep_on_slurm
+        from lit_transformer.sweep.slurm_settings import pilot_settings
+
+        found = sweep_on_slurm(
+            sweep,
+            pilot_settings(slurm, flags),
+            overrides=settings or [],
+            seeds=seeds,
+            output=output,
+            name=name,
+            allow_drift=allow_drift,
+            per_device=per_device,
+            retries=retries,
+            detach=detach,
+        )
+        end_with_folder(*found)
     from lit_transformer.sweep.run import sweep_run
 
     status = sweep_run(
@@ -65,6 +105,18 @@ def run(
         retries=retries,
     )
     end_with_folder(*status)
+
+
+def _check_where(where: str, slurm: Mapping[str, object], local: Mapping[str, object]) -> None:
+    """Raises UserError for an unknown place, and for options of another one."""
+    if where not in ("local", "slurm"):
+        raise UserError(f"--on\n  got      {where}\n  allowed  local, slurm")
+    others = slurm if where == "local" else local
+    given = [f"--{name}" for name, value in others.items() if value is not None]
+    if given:
+        other = "slurm" if where == "local" else "local"
+        fix = "--on slurm" if where == "local" else "--pilots N says how many jobs run at once"
+        raise UserError(f"{given[0]}: goes with --on {other}\n  got      --on {where}\n  fix      {fix}")
 
 
 @app.command("status")

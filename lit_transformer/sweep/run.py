@@ -2,12 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
@@ -24,7 +25,7 @@ from lit_transformer.sweep.plan import (
     write_configs,
     write_plan,
 )
-from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.preparing import check_here, prepare_cells
 from lit_transformer.sweep.requests import set_retries
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
@@ -59,7 +60,7 @@ def sweep_run(
         with locked(folder):
             slots = divide(cells, workers, _frozen_threads(folder), per_device)
             plan = make_plan(file, cells, slots, seeds)
-            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots))
+            freeze(folder, plan, frozen=frozen_request(file, overrides, seeds, slots))
             set_retries(folder, retries)
             announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
@@ -104,7 +105,13 @@ def check_retries(retries: int) -> None:
         raise UserError(f"--retries {retries}: a failed cell is run again 0 times or more.")
 
 
-def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
+def make_plan(
+    file: SweepFile,
+    cells: Sequence[Cell],
+    slots: Slots,
+    seeds: int | None = None,
+    check: Callable[[ExperimentConfig], None] = check_here,
+) -> Plan:
     """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
     settings = {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
     return Plan(
@@ -113,7 +120,7 @@ def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int |
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, settings),
+        cells=prepare_cells(cells, settings, check),
     )
 
 
@@ -126,12 +133,13 @@ def _frozen_threads(folder: SweepFolder) -> int | None:
     return read_plan(folder).threads if folder.exists() else None
 
 
-def _frozen(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+def frozen_request(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+    """What was asked for, as sweep.yaml keeps it."""
     given = dict(shell_layer(overrides).values)
     return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
 
 
-def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
+def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
     """Write a new sweep's plan, or see that the folder's is the same. Raises UserError with the differences."""
     if not folder.exists():
         write_plan(folder, plan, frozen)
@@ -163,6 +171,11 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
     where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
     valid = len(plan.valid())
     print(f"{valid} cells in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    announce_impossible(plan)
+
+
+def announce_impossible(plan: Plan) -> None:
+    """Say on standard error which cells cannot be run, and why."""
     for cell in plan.cells:
         if cell.problem is not None:
             view = CellView(cell=cell.name, values=cell.values, state="impossible", reason=cell.problem)

@@ -1,8 +1,8 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
-`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--srun N]`; standard input is the
-pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask the trial to
-stop at its next step.
+`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--since ID] [--srun N]`; standard
+input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask
+the trial to stop at its next step.
 """
 
 import argparse
@@ -229,11 +229,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--worker", required=True)
     parser.add_argument("--gpus", default="")
     parser.add_argument("--leaves", action="store_true")
+    parser.add_argument("--since")
     parser.add_argument("--srun", type=int, default=0)
     options = parser.parse_args(arguments)
     end_with_stdin()
     folder = SweepFolder(options.folder)
-    stop = StopFlag(StopRequest(folder))
+    stop = StopFlag(StopRequest(folder, options.since))
     try:
         ledger = Ledger(folder.claims, [], Holder.here(options.worker))
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
