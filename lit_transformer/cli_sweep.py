@@ -40,7 +40,7 @@ def run(
     output: Output = Path("runs"),
     as_json: Json = False,
     where: Annotated[
-        str, typer.Option("--on", help="local: this machine. slurm: pilots, which are SLURM jobs.")
+        str, typer.Option("--on", help="local: this machine. slurm: pilots, which are SLURM jobs. wandb: W&B's server.")
     ] = "local",
     pilots: Annotated[Optional[int], typer.Option(help="slurm: jobs at once; default 1.")] = None,
     nodes: Annotated[Optional[int], typer.Option(help="slurm: nodes of each pilot; default: the cells'.")] = None,
@@ -57,7 +57,8 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
-    On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running.
+    On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running. On
+    W&B the server chooses the cells, and W&B's own agents (--workers) run the file's command here.
 
     Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
 
@@ -65,7 +66,9 @@ def run(
     """
     flags = {"pilots": pilots, "nodes": nodes, "gpus": gpus, "cpus": cpus, "time": time, "partition": partition,
              "account": account}  # fmt: skip
-    _check_where(where, {**flags, "slurm": slurm, "detach": detach or None}, {"workers": workers})
+    options = {**flags, "slurm": slurm, "detach": detach or None}
+    own = {"per-device": per_device, "name": name, "retries": retries or None, "dry-run": dry_run or None}
+    _check_where(where, {"slurm": options, "not wandb": own, "not slurm": {"workers": workers}})
     if dry_run or as_json:
         from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 
@@ -91,6 +94,12 @@ def run(
             detach=detach,
         )
         end_with_folder(*found)
+    if where == "wandb":
+        from lit_transformer.sweep.wandb import sweep_on_wandb
+
+        ended, path = sweep_on_wandb(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output)
+        print(path)
+        sys.exit(ended)
     from lit_transformer.sweep.run import sweep_run
 
     status = sweep_run(
@@ -107,16 +116,16 @@ def run(
     end_with_folder(*status)
 
 
-def _check_where(where: str, slurm: Mapping[str, object], local: Mapping[str, object]) -> None:
-    """Raises UserError for an unknown place, and for options of another one."""
-    if where not in ("local", "slurm"):
-        raise UserError(f"--on\n  got      {where}\n  allowed  local, slurm")
-    others = slurm if where == "local" else local
-    given = [f"--{name}" for name, value in others.items() if value is not None]
-    if given:
-        other = "slurm" if where == "local" else "local"
-        fix = "--on slurm" if where == "local" else "--pilots N says how many jobs run at once"
-        raise UserError(f"{given[0]}: goes with --on {other}\n  got      --on {where}\n  fix      {fix}")
+def _check_where(where: str, options: Mapping[str, Mapping[str, object]]) -> None:
+    """Raises UserError for an unknown place, and for options that it does not have."""
+    if where not in ("local", "slurm", "wandb"):
+        raise UserError(f"--on\n  got      {where}\n  allowed  local, slurm, wandb")
+    for place, values in options.items():
+        if where == place or (place.startswith("not ") and where != place.removeprefix("not ")):
+            continue
+        for name in [name for name, value in values.items() if value is not None]:
+            fix = "--pilots N says how many jobs run at once" if name == "workers" else f"leave --{name} out"
+            raise UserError(f"--{name}: does not go with --on {where}\n  allowed  --on {place}\n  fix      {fix}")
 
 
 @app.command("status")
@@ -213,3 +222,16 @@ def extend(
 
     found = sweep_extend(directory, sweep, seeds=seeds, dry_run=dry_run)
     print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else "\n".join(found.lines()))
+
+
+@app.command("push")
+def push(directory: Directory, as_json: Json = False) -> None:
+    """Upload a sweep's offline W&B runs, each once; status 1 where an upload failed.
+
+    Example: lit-transformer sweep push runs/sweeps/demo
+    """
+    from lit_transformer.sweep.pushing import sweep_push
+
+    found = sweep_push(directory)
+    print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else "\n".join(found.lines()))
+    sys.exit(found.exit_status)
