@@ -17,7 +17,7 @@ from typing import Protocol
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.processes.srun_step import SrunStep
-from lit_transformer.processes.trial import TrialRunner
+from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.run_folder import RunFolder
@@ -43,13 +43,17 @@ PATIENT_SECONDS = 120.0
 """The same after `sweep stop`, and where a worker leaves others to go on: nobody waits at a terminal."""
 
 
+RESEND_SECONDS = 1.0
+"""Between requests to a trial that may not yet listen to signals."""
+
+
 class StopFlag:
-    """Set by SIGTERM or SIGINT, and by `sweep stop`."""
+    """Set by SIGTERM, SIGINT or SIGUSR1, and by `sweep stop`."""
 
     def __init__(self, request: StopRequest) -> None:
         self._request = request
         self.signalled = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
     @property
@@ -186,12 +190,13 @@ class Worker:
 
     def _watch(self, group: Group, claim: Claim) -> int:
         """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""
-        asked_at, beat_at = 0.0, time.monotonic()
+        asked_at, sent_at, beat_at = 0.0, 0.0, time.monotonic()
         while (status := group.poll()) is None:
             now = time.monotonic()
-            if self.stop.asked and not asked_at:
-                asked_at = now
-                group.signal(signal.SIGTERM)
+            # where SLURM signals every process of a job, a second SIGTERM would end the trial without a checkpoint
+            if self.stop.asked and (not asked_at or (self.leaves and now - sent_at > RESEND_SECONDS)):
+                asked_at, sent_at = asked_at or now, now
+                group.signal(signal.SIGUSR1 if self.leaves else signal.SIGTERM)
             grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
             if (asked_at and now - asked_at > grace) or (now - beat_at > HEARTBEAT and not claim.beat()):
                 group.kill()
@@ -238,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ledger = Ledger(folder.claims, [], Holder.here(options.worker))
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
-        runner = TrialRunner()
+        runner = TrialRunner(LEAVING_PRELOAD if options.leaves else PRELOAD)
         worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
         if not options.srun or any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells):
             runner.warm()

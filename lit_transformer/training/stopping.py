@@ -10,18 +10,23 @@ from torch import distributed
 
 
 class StopOnSignal:
-    """SIGTERM, SIGINT and SIGUSR1 ask the run to stop after the step in hand; a second signal ends it at once."""
+    """SIGTERM, SIGINT and SIGUSR1 ask the run to stop after the step in hand; the same one again ends it at once.
+
+    SIGUSR1 only ever asks: a pilot sends it beside the SIGTERM that SLURM sends to every process of a job.
+    """
 
     def __init__(self) -> None:
         self.asked = 0
-        """The signal that this rank has received; the ranks agree on one at a step's end."""
+        """The signal that this rank has received first; the ranks agree on one at a step's end."""
+        self._received: set[int] = set()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if number in self._received and number != signal.SIGUSR1:
             os._exit(exit_status(number))  # the last checkpoint is whole: it came by rename
-        self.asked = number
+        self._received.add(number)
+        self.asked = self.asked or number
 
 
 def exit_status(number: int) -> int:

@@ -95,7 +95,7 @@ class Cluster:
     def shell(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of SLURM to its end, `environment` added."""
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=150, env={**self.environment, **environment}
+            command, capture_output=True, text=True, check=False, timeout=300, env={**self.environment, **environment}
         )
 
     def popen(self, *command: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
