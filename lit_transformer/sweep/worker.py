@@ -24,7 +24,7 @@ from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
-from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger
+from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
 from lit_transformer.sweep.readying import LocalData, make_ready
@@ -137,7 +137,9 @@ class Worker:
         known = self.ledger.read().get(claim.cell, Attempts())
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
         try:
-            if not make_ready(run, self.configs[claim.cell], self._data):
+            with beating(claim):  # preparing data here takes as long as it takes
+                ready = make_ready(run, self.configs[claim.cell], self._data)
+            if not ready:
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
                 return
