@@ -11,7 +11,8 @@ import pytest
 from lit_transformer import cli, cli_text
 
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
-         "export", "compare", "doctor", *(f"sweep {verb}" for verb in ("run", "status", "watch", "stop", "retry", "agent", "extend", "push"))]  # fmt: skip
+         "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop", "sweep retry",
+         "sweep agent", "sweep extend", "sweep push"]  # fmt: skip
 
 
 def shell(*arguments, **options):
