@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -19,8 +19,24 @@ PerDevice = Annotated[
     Optional[int], typer.Option("--per-device", help="Trials at once on each GPU (or group of trainer.devices GPUs).")
 ]
 Seeds = Annotated[Optional[int], typer.Option(help="Run every cell with the seeds 0 to SEEDS - 1.")]
+Count = Annotated[
+    Optional[int],
+    typer.Option("--count", help="Cells at most, replicates not counted; in place of the file's run_cap."),
+]
+SearchSeed = Annotated[int, typer.Option("--search-seed", help="Another number draws other cells of a random sweep.")]
 Retries = Annotated[
     int, typer.Option(help="How often a cell that fails is run again; a killed one is three times, in any case.")
+]
+Stopper = Annotated[
+    Optional[Literal["hyperband", "asha", "none"]],
+    typer.Option(
+        help="How trials are stopped early, in place of what early_terminate says: W&B's hyperband, Optuna's "
+        "asynchronous halving with the file's min_iter and eta, or not at all."
+    ),
+]
+Sampler = Annotated[
+    Optional[Literal["tpe", "gp"]],
+    typer.Option(help="What proposes the cells of method: bayes: Optuna's TPE (default), or its Gaussian process."),
 ]
 
 
@@ -31,7 +47,11 @@ def run(
     workers: Workers = None,
     per_device: PerDevice = None,
     seeds: Seeds = None,
+    count: Count = None,
+    search_seed: SearchSeed = 0,
     retries: Retries = 0,
+    stopper: Stopper = None,
+    sampler: Sampler = None,
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
@@ -57,6 +77,8 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
+    A file with a command or program of its own runs that, offline, as W&B's agent would; its metric is read at its end.
+
     On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running. On
     W&B the server chooses the cells, and W&B's own agents (--workers) run the file's command here.
 
@@ -64,6 +86,9 @@ def run(
 
     lit-transformer sweep run sweeps/gpt_heads_layers.yaml --on slurm --partition gpu --gpus 1 --cpus 8 --pilots 4
     """
+    from lit_transformer.sweep.choice import Choice
+
+    choice = Choice(count=count, seed=search_seed)
     flags = {"pilots": pilots, "nodes": nodes, "gpus": gpus, "cpus": cpus, "time": time, "partition": partition,
              "account": account}  # fmt: skip
     options = {**flags, "slurm": slurm, "detach": detach or None}
@@ -74,7 +99,16 @@ def run(
 
         if not dry_run:
             raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        dry = sweep_dry_run(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output, name=name)
+        dry = sweep_dry_run(
+            sweep,
+            overrides=settings or [],
+            workers=workers,
+            seeds=seeds,
+            output=output,
+            name=name,
+            choice=choice,
+            sampler=sampler,
+        )
         print(json.dumps(dry.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(dry)
         return
     if where == "slurm":
@@ -92,6 +126,9 @@ def run(
             per_device=per_device,
             retries=retries,
             detach=detach,
+            choice=choice,
+            stopper=stopper,
+            sampler=sampler,
         )
         end_with_folder(*found)
     if where == "wandb":
@@ -112,6 +149,9 @@ def run(
         allow_drift=allow_drift,
         per_device=per_device,
         retries=retries,
+        stopper=stopper,
+        sampler=sampler,
+        choice=choice,
     )
     end_with_folder(*status)
 

@@ -29,6 +29,12 @@ class FileLock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def descriptor(self) -> int:
+        """The open file whose copies, in children too, hold the lock."""
+        assert self._descriptor is not None
+        return self._descriptor
+
     def release(self) -> None:
         """Give the lock back; the file stays, since removing it would let two processes hold 'the' lock."""
         if self._descriptor is not None:

@@ -1,4 +1,4 @@
-"""The cells of a sweep: every point of its grid, loaded and checked before the first trial."""
+"""The cells of a sweep: every point of its grid, or every one drawn, loaded and checked before the first trial."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +10,9 @@ from lit_transformer.config.registry import ASKED_FOR, TASK_METRICS, is_metric, 
 from lit_transformer.config.schema import MODEL_CONFIGS, ExperimentConfig, ObjectiveConfig
 from lit_transformer.config.show import to_plain
 from lit_transformer.config.suggest import did_you_mean
+from lit_transformer.sweep.choice import Choice, Point, choose, drawn, with_seeds
 from lit_transformer.sweep.file import SweepFile
-from lit_transformer.sweep.grid import grid
-from lit_transformer.sweep.names import cell_name
 from lit_transformer.sweep.parameters import Parameter
-
-SEEDS = "--seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +27,48 @@ class Cell:
     config: Mapping[str, object] = field(default_factory=dict)
     """The whole configuration as nested plain values; empty where there is a problem."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    u: tuple[float, ...] = ()
+    """The point of a bayes sweep that the cell belongs to."""
 
 
-def build_cells(sweep: SweepFile, overrides: Sequence[str] = (), seeds: int | None = None) -> list[Cell]:
-    """Every cell in W&B's grid order.
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What a sweep's cells are built of."""
+
+    parameters: Sequence[Parameter]
+    """With the seeds of `--seeds`, and with the values that the points have."""
+    experiments: Mapping[str, Sequence[Layer]]
+    """Each experiment's settings, read once."""
+    shell: Layer
+
+
+def build_cells(
+    sweep: SweepFile, overrides: Sequence[str] = (), seeds: int | None = None, choice: Choice | None = None
+) -> list[Cell]:
+    """Every cell: of a grid in W&B's order, of a random sweep in the order drawn.
 
     `overrides` (key=value) hold for all; `seeds` replicates every cell with seed 0 to seeds - 1. Raises ConfigError
-    with everything wrong in the file, the overrides and the metric. A cell that breaks a rule (heads that do not divide
-    the width) is returned with its `problem`.
+    with everything wrong in the file, the overrides and the metric, and UserError for a random sweep without an end. A
+    cell that breaks a rule (heads that do not divide the width) is returned with its `problem`.
     """
-    parameters = _with_seeds(sweep.parameters, seeds)
+    points = choose(sweep, seeds, choice or Choice())
+    layers = checked_layers(sweep, overrides, seeds, points)
+    parameters, shell, experiments = layers.parameters, layers.shell, layers.experiments
+    constant = {item.key: item.values[0] for item in parameters if not item.swept}
+    origins = {item.key: item.origin for item in parameters}
+    cells = []
+    for point in points:
+        values = {**constant, **point.values}
+        chosen = {**values, **shell.values}
+        cell = Layer({k: v for k, v in values.items() if k != "experiment"}, origins)
+        own = Layer({k: v for k, v in shell.values.items() if k != "experiment"}, shell.origins)
+        cells.append(load_cell(point, [*experiments[str(chosen["experiment"])], cell, own]))
+    return cells
+
+
+def checked_layers(sweep: SweepFile, overrides: Sequence[str], seeds: int | None, points: Sequence[Point]) -> Layers:
+    """What cells are built of; raises ConfigError with everything wrong in the file, the overrides and the metric."""
+    parameters = drawn(with_seeds(sweep.parameters, seeds), sweep.method, points)
     shell = shell_layer(overrides)
     experiments, problems = _experiments(parameters, shell)
     problems += _overrides_of_swept(parameters, shell)
@@ -47,40 +76,23 @@ def build_cells(sweep: SweepFile, overrides: Sequence[str] = (), seeds: int | No
     problems += _metric(sweep, parameters, shell, experiments)
     if problems:
         raise ConfigError(problems)
-    constant = {item.key: item.values[0] for item in parameters if not item.swept}
-    origins = {item.key: item.origin for item in parameters}
-    cells = []
-    for values in grid({item.key: item.values for item in parameters if item.swept}):
-        chosen = {**constant, **values, **shell.values}
-        cell = Layer({k: v for k, v in {**constant, **values}.items() if k != "experiment"}, origins)
-        own = Layer({k: v for k, v in shell.values.items() if k != "experiment"}, shell.origins)
-        layers = [*experiments[str(chosen["experiment"])], cell, own]
-        cells.append(_load(values, layers))
-    return cells
+    return Layers(parameters=parameters, experiments=experiments, shell=shell)
 
 
 def swept_keys(sweep: SweepFile, seeds: int | None = None) -> list[str]:
-    """The keys that are axes of the grid, sorted."""
-    return [item.key for item in _with_seeds(sweep.parameters, seeds) if item.swept]
+    """The keys that differ between cells, sorted."""
+    return [item.key for item in with_seeds(sweep.parameters, seeds) if item.swept]
 
 
-def _load(values: Mapping[str, object], layers: Sequence[Layer]) -> Cell:
-    name = cell_name(values)
+def load_cell(point: Point, layers: Sequence[Layer]) -> Cell:
+    """The cell of a point, with what is wrong about it."""
+    name, values = point.name, point.values
     try:
         loaded = load_layers(layers)
     except ConfigError as error:
         reasons = "; ".join(f"{item.key}: {item.got}, allowed {item.allowed}" for item in error.problems)
         return Cell(name=name, values=values, problem=reasons)
     return Cell(name=name, values=values, config=to_plain(loaded.config), origins=loaded.origins)
-
-
-def _with_seeds(parameters: Sequence[Parameter], seeds: int | None) -> list[Parameter]:
-    if seeds is None:
-        return list(parameters)
-    if seeds < 1:
-        raise UserError(f"{SEEDS} {seeds}: the number of seeds is at least 1.")
-    replicates = Parameter(key="seed", values=tuple(range(seeds)), origin=SEEDS, swept=True)
-    return sorted([item for item in parameters if item.key != "seed"] + [replicates], key=lambda item: item.key)
 
 
 def _experiments(parameters: Sequence[Parameter], shell: Layer) -> tuple[dict[str, tuple[Layer, Layer]], list[Problem]]:

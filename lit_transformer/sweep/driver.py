@@ -21,6 +21,7 @@ from lit_transformer.sweep.ledger import KEPT, End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
 from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
 from lit_transformer.sweep.pool import Local, Pool
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.views import Viewer, exit_status
@@ -114,11 +115,13 @@ def run_workers(
             driver.run(slots.workers)
         finally:
             driver.pool.kill()
+        plan = read_plan(folder)
+        viewer.follow(plan, total_steps(folder))
         views = viewer.read()
         display.finish(views)
     if signals.received:
         return 128 + signals.received
-    return 1 if driver.gave_up else exit_status(views)
+    return 1 if driver.gave_up or unproposed(folder, plan.cells) else exit_status(views)
 
 
 class Signals:
@@ -191,7 +194,6 @@ class Driver:
         plan = read_plan(self.folder)
         self.ledger.cells = [cell.name for cell in plan.valid()]
         self.viewer.follow(plan, total_steps(self.folder))
-        self.display.say(f"the sweep has {len(self.ledger.cells)} cells now")
         busy = {worker.slot for worker in self.pool.workers}
         for slot in range(workers):
             if slot not in busy:

@@ -11,11 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import begin_growth, startup_cells, stop_rule
 from lit_transformer.sweep.cells import build_cells
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import duration
 from lit_transformer.sweep.file import find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, foreign_slots
 from lit_transformer.sweep.plan import Plan
 from lit_transformer.sweep.preparing import SIZE, ask
+from lit_transformer.sweep.propose import points_of
 from lit_transformer.sweep.run import make_plan, sweep_folder
 from lit_transformer.sweep.slots import Slots, divide
 
@@ -32,12 +37,17 @@ class DryRun:
     """Of one rank; what the times are estimated with."""
     measured: bool
     """Whether finished cells of this sweep measured it, and not a matrix product and a usual efficiency."""
+    points: int = 0
+    """Of a bayes sweep: those shown, which do not depend on results."""
+    unproposed: int = 0
+    """Points after them, which do."""
 
     @property
     def seconds(self) -> float:
         """Estimated time of the whole sweep."""
-        times = [size["seconds"] for size in self.sizes.values()]
-        return max(sum(times) / self.slots.workers, *times)
+        times = [size["seconds"] for size in self.sizes.values()] or [0.0]
+        whole = 1 + self.unproposed / self.points if self.points else 1
+        return max(whole * sum(times) / self.slots.workers, *times)
 
     def to_json(self) -> dict[str, object]:
         """What `sweep run --dry-run --json` prints."""
@@ -46,7 +56,8 @@ class DryRun:
             for cell in self.plan.cells
         ]
         slots = {"workers": self.slots.workers, "threads": self.slots.threads, "devices": self.slots.devices}
-        return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells}
+        return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells,
+                "unproposed": self.unproposed}  # fmt: skip
 
 
 def sweep_dry_run(
@@ -57,10 +68,23 @@ def sweep_dry_run(
     seeds: int | None = None,
     output: Path = Path("runs"),
     name: str | None = None,
+    choice: Choice | None = None,
+    sampler: Sampler | None = None,
 ) -> DryRun:
-    """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data."""
+    """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data.
+
+    A program of the user's cannot be sized: its cells come without sizes.
+    """
     file = read_sweep(find_sweep(sweep))
-    cells = build_cells(file, overrides, seeds)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    growth = begin_growth(file, overrides, seeds, choice, sampler)
+    if not file.ours:
+        slots = foreign_slots(workers)
+        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+        return DryRun(plan, slots, {}, 0.0, measured=False)
+    stop_rule(file)
+    cells = build_cells(file, overrides, seeds, choice) if growth is None else startup_cells(growth)
     slots = divide(cells, workers)
     plan = make_plan(file, cells, slots, seeds)
     request = [
@@ -76,7 +100,9 @@ def sweep_dry_run(
     answer = ask(SIZE, {"cells": request, "rate": rate, "threads": slots.threads})
     sizes, speed = answer["cells"], answer["flops_per_second"]
     assert isinstance(sizes, dict) and isinstance(speed, int | float)
-    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]))
+    points = len(points_of(plan.cells))
+    rest = growth.cap - points if growth else 0
+    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]), points, rest)
 
 
 def finished_rate(folder: SweepFolder) -> float | None:
@@ -98,7 +124,10 @@ def print_dry_run(dry: DryRun) -> None:
     for title in ("parameters", f"FLOPs/{_unit(dry)}", "memory", "time"):
         table.add_column(title, justify="right")
     for cell in dry.plan.valid():
-        size = dry.sizes[cell.name]
+        size = dry.sizes.get(cell.name)
+        if size is None:
+            table.add_row(Text(cell.name), "", "", "", "")
+            continue
         table.add_row(
             Text(cell.name),
             f"{size['parameters']:,.0f}",
@@ -110,6 +139,8 @@ def print_dry_run(dry: DryRun) -> None:
     for cell in dry.plan.cells:
         if cell.problem is not None:
             console.print(f"impossible  {cell.name}: {cell.problem}", markup=False)
+    if dry.unproposed:
+        console.print(f"{dry.unproposed} points more are proposed from results", markup=False)
     console.print(_footer(dry), markup=False)
 
 
@@ -119,6 +150,10 @@ def _unit(dry: DryRun) -> str:
 
 def _footer(dry: DryRun) -> str:
     slots = dry.slots
+    if not dry.sizes:
+        return (
+            f"{len(dry.plan.valid())} cells, {slots.workers} workers, each with the file's own command; nothing was run"
+        )
     basis = "measured by its finished cells" if dry.measured else "a matrix product's speed at a usual efficiency"
     return (
         f"{len(dry.plan.valid())} cells, {slots.workers} workers, {slots.devices} x {slots.threads} threads a trial: "

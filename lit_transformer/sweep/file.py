@@ -7,33 +7,36 @@ from pathlib import Path
 from lit_transformer.config.errors import ConfigError, Problem, UserError
 from lit_transformer.config.layers import PROJECT, display_path
 from lit_transformer.config.yaml_lines import Located, read_yaml
-from lit_transformer.sweep.parameters import Parameter, read_parameters
+from lit_transformer.sweep.parameters import Parameter, notes_of, read_parameters
+from lit_transformer.sweep.reading import Reader
+from lit_transformer.sweep.sections import (
+    EarlyTerminate,
+    Metric,
+    is_ours,
+    read_command,
+    read_early_terminate,
+    read_metric,
+)
 
 KEYS: dict[str, str] = {
-    "method": "how cells are chosen: grid",
+    "method": "how cells are chosen: grid, random, bayes",
     "parameters": "the settings and their values",
-    "metric": "what is compared: {name, goal}",
+    "metric": "what is compared: {name, goal, target, impute}",
+    "early_terminate": "which cells end early: {type: hyperband, min_iter or max_iter and s, eta, strict}",
+    "run_cap": "how many cells there are at most",
     "name": "the sweep's name, and its folder's",
     "description": "a text for people",
-    "project": "W&B's project, for W&B's own agent",
-    "entity": "W&B's entity, for W&B's own agent",
-    "command": "what W&B's own agent runs",
-    "program": "what W&B's own agent runs",
+    "project": "W&B's project",
+    "entity": "W&B's entity",
+    "command": "what starts a cell, with macros",
+    "program": "the script of ${program}",
 }
-"""Keys of W&B's grammar that are read here, or harmless."""
-LATER = ("early_terminate", "run_cap")
-"""Keys of W&B's grammar that would change what runs, and are not there yet."""
-METHODS = ("random", "bayes")
-DEFAULT_METRIC = "val/loss"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """What a sweep's cells are compared by."""
-
-    name: str = DEFAULT_METRIC
-    goal: str = "minimize"
-    origin: str = "default"
+"""Keys of W&B's grammar."""
+HARMLESS = ("apiVersion", "kind", "controller")
+"""Keys of W&B's grammar that say nothing to us."""
+LAUNCH = ("job", "image_uri")
+"""Keys of W&B's grammar for its product Launch."""
+METHODS = ("grid", "random", "bayes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +49,25 @@ class SweepFile:
     """The sweep's name: the file's `name`, else the file's own name without .yaml."""
     source: dict[str, object]
     """The file's content, plain."""
+    method: str
     metric: Metric
     parameters: tuple[Parameter, ...]
     """Sorted by key."""
+    early_terminate: EarlyTerminate | None = None
+    run_cap: int | None = None
+    """Cells at most; replicates (`--seeds`) of one count as one."""
+    command: tuple[str, ...] | None = None
+    program: str | None = None
+    description: str | None = None
+    project: str | None = None
+    entity: str | None = None
+    notes: tuple[str, ...] = ()
+    """What is right and yet surprises, for a person."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it sweeps our experiments, and not some program of the user's."""
+        return is_ours(self.command, self.program)
 
 
 def find_sweep(sweep: str) -> Path:
@@ -77,82 +96,62 @@ def parse_sweep(root: Located, shown: str, stem: str) -> SweepFile:
     """A sweep from the YAML tree of a file named `shown`; raises ConfigError with all problems."""
     if not isinstance(root.value, dict) or not root.value:
         raise UserError(f"{shown}:{root.line}: a sweep is a mapping with method and parameters.")
-    problems = [_unknown(key, item, shown) for key, item in root.value.items() if key not in KEYS]
-    problems += _method(root.value.get("method"), shown)
-    metric = _metric(root.value.get("metric"), shown, problems)
-    parameters = _parameters(root.value.get("parameters"), shown, problems)
-    name = root.value["name"].plain() if "name" in root.value else stem
-    if not isinstance(name, str) or not name.strip():
-        line = root.value["name"].line
-        problems.append(Problem(key="name", origin=f"{shown}:{line}", got=repr(name), allowed="a text"))
-    if problems:
-        raise ConfigError(problems)
+    reader, given = Reader(shown, []), root.value
+    for key, item in given.items():
+        _check_known(key, item, reader)
+    method = _method(given.get("method"), reader)
+    texts = {key: reader.text(key, given.get(key)) for key in ("name", "description", "project", "entity", "program")}
+    program = texts["program"]
+    command = read_command(given.get("command"), program, reader)
+    sections = (read_metric(given.get("metric"), reader), read_early_terminate(given.get("early_terminate"), reader))
+    run_cap = reader.whole("run_cap", given.get("run_cap"), least=1)
+    ours = is_ours(command, program) and ("program" in given or "command" in given) <= (command is not None)
+    parameters = _parameters(given.get("parameters"), method, reader, ours=ours)
+    if reader.problems:
+        raise ConfigError(reader.problems)
     source = root.plain()
     assert isinstance(source, dict)
-    return SweepFile(shown=shown, name=str(name), source=source, metric=metric, parameters=parameters)
+    return SweepFile(
+        shown=shown, name=texts["name"] or stem, source=source, method=method, metric=sections[0],
+        parameters=parameters, early_terminate=sections[1], run_cap=run_cap, command=command, program=program,
+        description=texts["description"], project=texts["project"], entity=texts["entity"],
+        notes=notes_of(parameters),
+    )  # fmt: skip
 
 
-def _unknown(key: str, item: Located, shown: str) -> Problem:
-    origin = f"{shown}:{item.line}"
-    if key in LATER:
-        return Problem(
-            key=key, origin=origin, got=key, allowed=", ".join(KEYS), fix=f"remove it: {key} is not there yet"
-        )
-    close = difflib.get_close_matches(key, [*KEYS, *LATER], n=1)
-    fix = f"did you mean {close[0]}?" if close else "settings stand under parameters:"
-    return Problem(key=key, origin=origin, got="an unknown key", allowed=", ".join(KEYS), fix=fix)
+def _check_known(key: str, item: Located, reader: Reader) -> None:
+    if key in LAUNCH:
+        fix = "remove it, and write program: train.py, or a command"
+        reader.wrong(key, item, ", ".join(KEYS), got=f"{key}, which is W&B Launch's", fix=fix)
+    elif key not in KEYS and key not in HARMLESS:
+        close = difflib.get_close_matches(key, KEYS, n=1)
+        fix = f"did you mean {close[0]}?" if close else "settings stand under parameters:"
+        reader.wrong(key, item, ", ".join(KEYS), got="an unknown key", fix=fix)
 
 
-def _method(item: Located | None, shown: str) -> list[Problem]:
+def _method(item: Located | None, reader: Reader) -> str:
     if item is None:
-        return [Problem(key="method", origin=f"{shown}:1", got="no method", allowed="grid", fix="write method: grid")]
-    if item.value == "grid":
-        return []
-    later = f"{item.value} sweeps are not there yet; list values and write method: grid"
-    fix = later if item.value in METHODS else "write method: grid"
-    return [Problem(key="method", origin=f"{shown}:{item.line}", got=repr(item.plain()), allowed="grid", fix=fix)]
+        reader.wrong("method", Located(None, 1), ", ".join(METHODS), got="no method", fix="write method: grid")
+    return reader.choice("method", item, METHODS, "")
 
 
-def _metric(item: Located | None, shown: str, problems: list[Problem]) -> Metric:
-    if item is None:
-        return Metric()
-    origin = f"{shown}:{item.line}"
-    if not isinstance(item.value, dict):
-        fix = f"write metric: {{name: {item.plain()}, goal: minimize}}"
-        problems.append(Problem(key="metric", origin=origin, got=repr(item.plain()), allowed="{name, goal}", fix=fix))
-        return Metric()
-    for key in item.value:
-        if key not in ("name", "goal"):
-            later = key in ("target", "impute", "impute_while_running")
-            fix = f"remove it: {key} comes with bayes sweeps" if later else ""
-            problems.append(Problem(key=f"metric.{key}", origin=origin, got=key, allowed="name, goal", fix=fix))
-    name = item.value["name"].plain() if "name" in item.value else None
-    goal = item.value["goal"].plain() if "goal" in item.value else "minimize"
-    if not isinstance(name, str):
-        problems.append(Problem(key="metric.name", origin=origin, got=repr(name), allowed="a metric, such as val/loss"))
-    if goal not in ("minimize", "maximize"):
-        problems.append(Problem(key="metric.goal", origin=origin, got=repr(goal), allowed="minimize, maximize"))
-    return Metric(name=str(name), goal=str(goal), origin=origin)
-
-
-def _parameters(item: Located | None, shown: str, problems: list[Problem]) -> tuple[Parameter, ...]:
+def _parameters(item: Located | None, method: str, reader: Reader, *, ours: bool) -> tuple[Parameter, ...]:
     if item is None or not isinstance(item.value, dict) or not item.value:
-        origin = f"{shown}:{item.line if item else 1}"
         fix = "write parameters: and under it experiment: {value: gpt_tiny}"
-        got = "no parameters" if item is None else repr(item.plain())
-        problems.append(Problem(key="parameters", origin=origin, got=got, allowed="a mapping of settings", fix=fix))
+        got = "no parameters" if item is None else ""
+        reader.wrong("parameters", item or Located(None, 1), "a mapping of settings", got=got, fix=fix)
         return ()
     found: dict[str, Parameter] = {}
-    before = len(problems)
-    for parameter in read_parameters(item, shown, problems):
+    before = len(reader.problems)
+    for parameter in read_parameters(item, reader, grid=method == "grid"):
         if parameter.key in found:
             first = found[parameter.key].origin
             got = f"the key twice, nested and dotted (first at {first})"
-            problems.append(Problem(key=parameter.key, origin=parameter.origin, got=got, allowed="one of them"))
+            origin = parameter.origin
+            reader.problems.append(Problem(key=parameter.key, origin=origin, got=got, allowed="one of them"))
         found[parameter.key] = parameter
-    if "experiment" not in found and len(problems) == before:
-        fix = "write experiment: {value: gpt_tiny}"
+    if ours and "experiment" not in found and len(reader.problems) == before:
         allowed = "the experiment that cells start from"
-        origin = f"{shown}:{item.line}"
-        problems.append(Problem(key="experiment", origin=origin, got="no experiment", allowed=allowed, fix=fix))
+        fix = "write experiment: {value: gpt_tiny}, or command: or program: for a program of your own"
+        reader.wrong("experiment", item, allowed, got="no experiment", fix=fix)
     return tuple(found[key] for key in sorted(found))

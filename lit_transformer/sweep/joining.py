@@ -6,10 +6,11 @@ from pathlib import Path
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.driver import reopen, run_workers
+from lit_transformer.sweep.foreign import read_foreign
 from lit_transformer.sweep.ledger import End
 from lit_transformer.sweep.plan import read_plan
-from lit_transformer.sweep.run import announce, planned_cells
-from lit_transformer.sweep.slots import Slots, divide
+from lit_transformer.sweep.run import announce, planned_cells, slots_of
+from lit_transformer.sweep.slots import Slots
 
 JOINED: tuple[End, ...] = ("stopped",)
 """Ends that a joining worker runs again: whoever joins wants the sweep to go on. Failures wait for `sweep retry`."""
@@ -27,12 +28,12 @@ def sweep_agent(
     folder = SweepFolder(path)
     plan = read_plan(folder)
     cells = [cell for cell in planned_cells(folder) if _nodes(cell.config) == 1]
-    if not cells:
+    if not cells and read_foreign(folder) is None:
         raise UserError(
             f"{path}: every cell trains on several nodes, and an agent is one machine\n"
             "  fix      `lit-transformer sweep run FILE --on slurm` submits pilots that can run them"
         )
-    slots = divide(cells, workers, plan.threads, per_device)
+    slots = slots_of(folder, plan, workers, per_device)
     announce(folder, plan, slots)
     return join(folder, slots, allow_drift=allow_drift), folder.path
 

@@ -43,6 +43,21 @@ def cell_name(values: Mapping[str, object]) -> str:
     return f"{name[: LONGEST - 11]}-{digest}"
 
 
+def drawn_name(number: int, values: Mapping[str, object]) -> str:
+    """The name of a cell that was drawn, such as `0007,dropout=0.1132,lr=0.0007235`.
+
+    Its number tells it from all others, so the values are cut to what a person reads; whatever file systems make of
+    capitals or drop at the end is no matter.
+    """
+    short = _short_keys(values)
+    parts = [f"{short[key]}={_readable(_cut(values[key]))[0]}" for key in sorted(values)]
+    return ",".join([f"{number:04d}", *parts])[:LONGEST].rstrip("-,=.")
+
+
+def _cut(value: object) -> object:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def slug(text: str) -> str:
     """`text` as a folder's name: letters, digits and `_ . + -`, the rest as `-`."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.") or "sweep"

@@ -1,29 +1,34 @@
-"""One parameter of a sweep file: a constant, a list of values, a range, or a mapping of further parameters."""
+"""One parameter of a sweep file: its distribution, named or inferred as in W&B, or a mapping of more parameters."""
 
-import math
-from collections.abc import Iterator
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
-from lit_transformer.config.errors import Problem
 from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.config.yaml_lines import Located
+from lit_transformer.sweep.distributions import (
+    DISTRIBUTIONS,
+    Categorical,
+    CategoricalWithProbabilities,
+    Constant,
+    Distribution,
+    IntUniform,
+    InvLogUniform,
+    LogUniform,
+    QUniform,
+)
 from lit_transformer.sweep.grid import int_uniform, q_uniform
-from lit_transformer.sweep.names import identity
+from lit_transformer.sweep.limits import Misread, arguments
+from lit_transformer.sweep.reading import Reader, shown
 
 GRID = ("constant", "categorical", "int_uniform", "q_uniform")
 """Distributions that a grid can list."""
-LATER = ("uniform", "log_uniform", "log_uniform_values", "inv_log_uniform", "inv_log_uniform_values", "normal",
-         "log_normal", "q_normal", "q_log_normal", "q_log_uniform", "q_log_uniform_values", "beta", "q_beta",
-         "categorical_w_probabilities")  # fmt: skip
-"""Distributions of W&B's grammar that no grid can list; they come with the random and bayes methods."""
-KEYS: dict[str, tuple[str, ...]] = {
-    "constant": ("value",),
-    "categorical": ("values",),
-    "int_uniform": ("min", "max"),
-    "q_uniform": ("min", "max", "q"),
-}
-"""Distribution -> the keys it takes."""
+WORDS = ["value", "values", "min", "max", "q", "mu", "sigma", "a", "b", "probabilities", "distribution", "parameters"]
+"""Every key of a parameter."""
 MOST_VALUES = 100_000
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,165 +36,150 @@ class Parameter:
     """A setting and the values it takes in a sweep."""
 
     key: str
+    """Dotted."""
+    distribution: Distribution
     values: tuple[object, ...]
+    """What a grid lists; empty where that cannot be listed."""
     origin: str
     swept: bool
     """False for a constant, which is no axis of the grid and no part of a cell's name."""
+    path: tuple[str, ...] = ()
+    """The key as the file nests it: ("model", "num_heads") or ("model.num_heads",), which is what () stands for."""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """The path, never empty: W&B's order of parameters, and where its run configurations have the value."""
+        return self.path or (self.key,)
 
 
-class Misread(Exception):
-    """A parameter that cannot be read; `problem` says why."""
+def read_parameters(node: Located, reader: Reader, *, grid: bool) -> Iterator[Parameter]:
+    """The parameters under `parameters:`; what cannot be read goes to the reader's problems.
 
-    def __init__(self, *, key: str, origin: str, got: str, allowed: str, fix: str = "") -> None:
-        self.problem = Problem(key=key, origin=origin, got=got, allowed=allowed, fix=fix)
-        super().__init__(str(self.problem))
-
-
-def read_parameters(node: Located, name: str, problems: list[Problem]) -> Iterator[Parameter]:
-    """The parameters under `parameters:`, nested ones with dotted keys; what cannot be read goes to `problems`."""
-    yield from _walk(node, "", name, problems)
+    In a `grid` each must be one that can be listed.
+    """
+    yield from _walk(node, (), reader, grid)
 
 
-def _walk(node: Located, prefix: str, name: str, problems: list[Problem]) -> Iterator[Parameter]:
+def notes_of(parameters: Iterable[Parameter]) -> tuple[str, ...]:
+    """Distributions that are often taken for others, with what they give."""
+    names = {kind: name for name, kind in DISTRIBUTIONS.items()}
+    notes = []
+    for item in parameters:
+        kind = item.distribution
+        if isinstance(kind, LogUniform | InvLogUniform):
+            name = names[type(kind)]
+            low, high = sorted((cast(float, kind.ppf(0)), cast(float, kind.ppf(1))))
+            notes.append(
+                f"{item.origin}: {item.key}: {name} takes exponents of e: its values go from {low:.3g} to {high:.3g}; "
+                f"{name}_values takes the values themselves"
+            )
+    return tuple(notes)
+
+
+def _walk(node: Located, path: tuple[str, ...], reader: Reader, grid: bool) -> Iterator[Parameter]:
     for key, item in node.value.items() if isinstance(node.value, dict) else ():
-        dotted = f"{prefix}{key}"
-        origin = f"{name}:{item.line}"
-        if isinstance(item.value, dict) and isinstance(_get(item, "parameters"), dict):
-            problems.extend(_beside_nested(item, dotted, name))
-            yield from _walk(item.value["parameters"], f"{dotted}.", name, problems)
+        here = (*path, key)
+        dotted = ".".join(here)
+        if not NAME.fullmatch(key):
+            reader.wrong(dotted, item, "letters, digits and _ . -, a letter or _ first", got=repr(key))
+        nested = item.value.get("parameters") if isinstance(item.value, dict) else None
+        if nested is not None and isinstance(nested.value, dict):
+            for word, other in item.value.items() if isinstance(item.value, dict) else ():
+                if word != "parameters":
+                    got = f"{word} beside parameters"
+                    reader.wrong(f"{dotted}.{word}", other, "parameters alone", got=got)
+            if not nested.value:
+                reader.wrong(f"{dotted}.parameters", nested, "one parameter or more", got="an empty mapping")
+            yield from _walk(nested, here, reader, grid)
             continue
         try:
-            yield _read(dotted, item, origin)
+            yield _read(dotted, here, item, reader, grid)
         except Misread as error:
-            problems.append(error.problem)
+            reader.wrong(error.key, item, error.allowed, got=error.got, fix=error.fix)
 
 
-def _get(item: Located, key: str) -> object:
-    inner = item.value.get(key) if isinstance(item.value, dict) else None
-    return inner.value if inner is not None else None
-
-
-def _beside_nested(item: Located, dotted: str, name: str) -> Iterator[Problem]:
-    for key, other in item.value.items() if isinstance(item.value, dict) else ():
-        if key != "parameters":
-            origin = f"{name}:{other.line}"
-            yield Problem(
-                key=f"{dotted}.{key}", origin=origin, got=f"{key} beside parameters", allowed="parameters alone"
-            )
-
-
-def _read(key: str, item: Located, origin: str) -> Parameter:
-    shape = "value: X, values: [X, Y], or distribution: int_uniform with min and max"
+def _read(key: str, path: tuple[str, ...], item: Located, reader: Reader, grid: bool) -> Parameter:
     if not isinstance(item.value, dict):
         given = item.plain()
         fix = f"write {key}: {{values: {given}}}" if isinstance(given, list) else f"write {key}: {{value: {given}}}"
-        raise Misread(key=key, origin=origin, got=_shown(given), allowed=shape, fix=fix)
-    distribution = _distribution(key, item, origin)
-    allowed = KEYS[distribution]
-    for word in item.value:
-        if word not in (*allowed, "distribution"):
-            guess = did_you_mean(word, ["value", "values", "min", "max", "q", "distribution", "parameters"])
-            fix = f"did you mean {guess}?" if guess else f"nested settings stand under {key}: parameters:"
-            got = f"an unknown key {word} for {distribution}"
-            raise Misread(key=f"{key}.{word}", origin=origin, got=got, allowed=", ".join(allowed), fix=fix)
-    required = [word for word in allowed if word != "q" and word not in item.value]
+        shape = "value: X, values: [X, Y], min and max, or distribution: NAME with its keys"
+        raise Misread(key, shown(given), shape, fix)
+    name = _distribution(key, item)
+    kind = DISTRIBUTIONS[name]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]  # every one of them is a dataclass
+    _check_words(key, name, item, [field.name for field in fields])
+    if grid and name not in GRID:
+        fix = "list the values: values: [..., ...], or write method: random and run_cap: 20"
+        raise Misread(key, f"{name} in a grid", ", ".join(GRID), fix)
+    required = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in item.value]
     if required:
-        got = f"{distribution} without {' and '.join(required)}"
-        raise Misread(key=key, origin=origin, got=got, allowed=", ".join(allowed))
-    values = _values(key, distribution, item, origin)
-    return Parameter(key=key, values=tuple(values), origin=origin, swept=distribution != "constant")
+        got, allowed = f"{name} without {' and '.join(required)}", ", ".join(field.name for field in fields)
+        raise Misread(key, got, allowed, f"give {' and '.join(required)}")
+    given = {field.name: item.value[field.name].plain() for field in fields if field.name in item.value}
+    made = kind(**arguments(key, name, given))
+    values = _listed(made)
+    if values is None and grid:
+        raise Misread(key, f"{name} with more", f"at most {MOST_VALUES} values in a grid", "a larger step, or random")
+    return Parameter(
+        key=key,
+        path=path,
+        distribution=made,
+        values=values or (),
+        origin=reader.at(item),
+        swept=not isinstance(made, Constant),
+    )
 
 
-def _distribution(key: str, item: Located, origin: str) -> str:
-    """The distribution that is named, or follows from the keys as in W&B. Raises Misread."""
+def _distribution(key: str, item: Located) -> str:
+    """The distribution that is named, or follows from the keys and their types as in W&B. Raises Misread."""
     assert isinstance(item.value, dict)
-    given = _get(item, "distribution")
-    if given is None:
-        given = _inferred(item)
-    if given in GRID:
-        return str(given)
-    allowed = ", ".join(GRID)
-    if given in LATER:
-        fix = "list the values: values: [..., ...]; random and bayes sweeps are not there yet"
-        raise Misread(key=key, origin=origin, got=f"{given} in a grid", allowed=allowed, fix=fix)
-    if given is not None:
-        guess = did_you_mean(str(given), [*GRID, *LATER])
+    if "distribution" in item.value:
+        given = item.value["distribution"].plain()
+        if given in DISTRIBUTIONS:
+            return str(given)
+        guess = did_you_mean(str(given), DISTRIBUTIONS)
         fix = f"did you mean {guess}?" if guess else ""
-        raise Misread(key=f"{key}.distribution", origin=origin, got=_shown(given), allowed=allowed, fix=fix)
-    known = ["value", "values", "min", "max", "q", "distribution", "parameters"]
-    guesses = [(word, did_you_mean(word, known)) for word in item.value]
-    fix = next((f"{word}: did you mean {guess}?" for word, guess in guesses if guess), "")
-    got = f"neither value nor values, but {', '.join(item.value) or 'nothing'}"
-    raise Misread(key=key, origin=origin, got=got, allowed="value, values, min and max, or parameters", fix=fix)
-
-
-def _inferred(item: Located) -> str | None:
-    assert isinstance(item.value, dict)
-    keys = item.value.keys()
-    if "probabilities" in keys:
-        return "categorical_w_probabilities"
-    if "values" in keys:
-        return "categorical"
-    if "value" in keys:
+        raise Misread(f"{key}.distribution", shown(given), ", ".join(DISTRIBUTIONS), fix)
+    if "values" in item.value:
+        return "categorical_w_probabilities" if "probabilities" in item.value else "categorical"
+    if "value" in item.value:
         return "constant"
-    if "min" in keys or "max" in keys:
-        whole = all(isinstance(item.value[word].value, int) for word in ("min", "max") if word in keys)
-        return "int_uniform" if whole else "uniform"
-    return None
+    if "min" in item.value or "max" in item.value:
+        bounds = [item.value[word].value for word in ("min", "max") if word in item.value]
+        return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
+    guesses = [(word, did_you_mean(word, WORDS)) for word in item.value]
+    fix = next((f"{word}: did you mean {guess}?" for word, guess in guesses if guess and guess != word), "")
+    if not fix and any(word in ("mu", "sigma", "a", "b") for word in item.value):
+        fix = "write distribution: normal, log_normal or beta beside it"
+    got = f"neither value nor values, but {', '.join(item.value) or 'nothing'}"
+    raise Misread(key, got, "value, values, min and max, distribution, or parameters", fix)
 
 
-def _values(key: str, distribution: str, item: Located, origin: str) -> list[object]:
-    if distribution == "constant":
-        return [_plain(item, "value")]
-    if distribution == "categorical":
-        return _listed(key, item, origin)
-    low, high = _number(key, item, "min", origin), _number(key, item, "max", origin)
-    step = _number(key, item, "q", origin) if _has(item, "q") else 1
-    if step <= 0:
-        raise Misread(key=f"{key}.q", origin=origin, got=_shown(step), allowed="a number above 0")
-    if distribution == "int_uniform" and not (isinstance(low, int) and isinstance(high, int)):
-        raise Misread(key=key, origin=origin, got=f"min {low}, max {high}", allowed="integers for int_uniform")
-    if low > high or (distribution == "q_uniform" and low == high):
-        fix = "swap them" if low > high else "max itself is left out of a q_uniform grid, as in W&B"
-        raise Misread(key=key, origin=origin, got=f"min {low}, max {high}", allowed="min below max", fix=fix)
-    if (high - low) / step > MOST_VALUES:
-        raise Misread(key=key, origin=origin, got=f"min {low}, max {high}", allowed=f"at most {MOST_VALUES} values")
-    return list(int_uniform(int(low), int(high)) if distribution == "int_uniform" else q_uniform(low, high, step))
-
-
-def _listed(key: str, item: Located, origin: str) -> list[object]:
-    values = _plain(item, "values")
-    if not isinstance(values, list):
-        fix = f"write values: [{values}]"
-        raise Misread(key=f"{key}.values", origin=origin, got=_shown(values), allowed="a list", fix=fix)
-    if not values:
-        fix = "name at least one value, or remove the parameter"
-        raise Misread(key=f"{key}.values", origin=origin, got="an empty list", allowed="one value or more", fix=fix)
-    seen: dict[str, object] = {}
-    for value in values:
-        if identity(value) in seen:
-            got = f"{_shown(value)} twice" if seen[identity(value)] == value else f"{seen[identity(value)]} and {value}"
-            fix = "remove one; for replicates sweep seed (--seeds K)"
-            raise Misread(key=f"{key}.values", origin=origin, got=got, allowed="different values", fix=fix)
-        seen[identity(value)] = value
-    return values
-
-
-def _has(item: Located, word: str) -> bool:
-    return isinstance(item.value, dict) and word in item.value
-
-
-def _plain(item: Located, word: str) -> object:
+def _check_words(key: str, name: str, item: Located, allowed: list[str]) -> None:
     assert isinstance(item.value, dict)
-    return item.value[word].plain()
+    for word in item.value:
+        if word in (*allowed, "distribution"):
+            continue
+        related = (f"q_{name.removeprefix('int_')}", f"{name}_w_probabilities")
+        takers = [other for other in related if other in DISTRIBUTIONS]
+        guess = did_you_mean(word, WORDS)
+        if word in WORDS and takers and word in ("q", "probabilities"):
+            fix = f"write distribution: {takers[0]}"
+        elif guess and guess != word:
+            fix = f"did you mean {guess}?"
+        else:
+            fix = f"nested settings stand under {key}: parameters:"
+        raise Misread(f"{key}.{word}", f"an unknown key {word} for {name}", ", ".join(allowed), fix)
 
 
-def _number(key: str, item: Located, word: str, origin: str) -> int | float:
-    value = _plain(item, word)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Misread(key=f"{key}.{word}", origin=origin, got=_shown(value), allowed="a number")
-    return value
-
-
-def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+def _listed(made: Distribution) -> tuple[object, ...] | None:
+    """The values that a grid takes; empty where it takes none, None where they are too many to list."""
+    if isinstance(made, Constant):
+        return (made.value,)
+    if isinstance(made, Categorical | CategoricalWithProbabilities):
+        return tuple(made.values)
+    if isinstance(made, IntUniform):
+        return tuple(int_uniform(made.min, made.max)) if made.max - made.min < MOST_VALUES else None
+    if isinstance(made, QUniform):
+        return tuple(q_uniform(made.min, made.max, made.q)) if (made.max - made.min) / made.q < MOST_VALUES else None
+    return ()

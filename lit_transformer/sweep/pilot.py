@@ -17,6 +17,7 @@ from lit_transformer.sweep.driver import run_workers
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.plan import read_configs, read_plan
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import newest_request
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.worker import ranks_of
@@ -42,8 +43,9 @@ def run_pilot(path: str, since: str, per_device: int, allow_drift: bool) -> int:
     restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
     print(f"pilot {job} on {nodes} nodes, {slots.workers} trials at once, restart {restarts}", file=sys.stderr)
     status = run_workers(folder, plan, slots, leaves=True, allow_drift=allow_drift, srun_nodes=nodes, since=since)
-    cells = [cell.name for cell in read_plan(folder).valid()]
-    left = Ledger(folder.claims, cells, Holder.here(f"pilot-{job}")).unsettled()
+    plan = read_plan(folder)
+    ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"pilot-{job}"))
+    left = ledger.unsettled() or unproposed(folder, plan.cells)
     if status == OUT_OF_TIME and left and newest_request(folder) == since:
         requeue(job)
     return status

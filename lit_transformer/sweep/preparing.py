@@ -29,12 +29,17 @@ def check_here(config: ExperimentConfig) -> None:
 
 
 def prepare_cells(
-    cells: Sequence[Cell], settings: Mapping[str, object], check: Callable[[ExperimentConfig], None] = check_here
+    cells: Sequence[Cell],
+    settings: Mapping[str, object],
+    check: Callable[[ExperimentConfig], None] = check_here,
+    *,
+    need: bool = True,
 ) -> list[PlannedCell]:
     """Prepare the data of every valid cell, once per data set, and fill in what they decide.
 
     `settings` (dotted) are decided for the machine that trains, and `check` raises UserError for what it cannot train.
-    A cell whose data cannot be prepared gets a `problem`. Raises UserError where no cell can be run, with every reason.
+    A cell whose data cannot be prepared gets a `problem`. Raises UserError where no cell can be run, with every reason,
+    if one is needed.
     """
     cells = _with_device_problems(cells, check)
     valid = [cell for cell in cells if cell.problem is None]
@@ -47,11 +52,11 @@ def prepare_cells(
     planned = []
     for cell in cells:
         if cell.problem is not None:
-            planned.append(PlannedCell(name=cell.name, values=cell.values, problem=cell.problem))
+            planned.append(PlannedCell(name=cell.name, values=cell.values, problem=cell.problem, u=cell.u))
             continue
         origins = {**cell.origins, **dict.fromkeys(_undecided(cell, settings), "this machine")}
         planned.append(_planned(cell, decided[cell.name], origins, answers.get(cell.name)))
-    if not any(cell.problem is None for cell in planned):
+    if need and not any(cell.problem is None for cell in planned):
         reasons = dict.fromkeys(str(cell.problem) for cell in planned)
         raise UserError("No cell of the sweep can be run.\n" + "\n".join(reasons))
     return planned
@@ -102,9 +107,9 @@ def _get(config: Mapping[str, object], key: str) -> object:
 
 def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str], answer: object) -> PlannedCell:
     if not isinstance(answer, Mapping):
-        return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared")
+        return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared", u=cell.u)
     if answer["problem"]:
-        return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]))
+        return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]), u=cell.u)
     derived = dict(answer["derived"])
     return PlannedCell(
         name=cell.name,
@@ -112,4 +117,5 @@ def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str
         config=with_dotted(config, derived),
         origins={**origins, **dict.fromkeys(derived, "prepare")},
         prepared=dict(answer["prepared"]),
+        u=cell.u,
     )

@@ -11,10 +11,14 @@ from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import Stopping, begin_growth, first_cells, stop_rule
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import line
 from lit_transformer.sweep.driver import RERUN, RETRY, drive, locked
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, foreign_slots, freeze_foreign, read_foreign
 from lit_transformer.sweep.names import slug
 from lit_transformer.sweep.plan import (
     Plan,
@@ -27,6 +31,7 @@ from lit_transformer.sweep.plan import (
 )
 from lit_transformer.sweep.preparing import check_here, prepare_cells
 from lit_transformer.sweep.requests import set_retries
+from lit_transformer.sweep.search import Frozen, freeze_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
 
@@ -43,24 +48,33 @@ def sweep_run(
     output: Path = Path("runs"),
     name: str | None = None,
     allow_drift: bool = False,
+    stopper: Stopping | None = None,
+    sampler: Sampler | None = None,
     per_device: int | None = None,
     retries: int = 0,
+    choice: Choice | None = None,
 ) -> tuple[int, Path]:
     """Run a sweep file, or go on with it where its folder exists; the exit status and the sweep's folder.
 
     0 when every valid cell is complete or pruned, 130 or 143 when a signal stopped it, else 1. Raises UserError before
     the first trial for what the user can mend: the file, the overrides, data, a folder that another driver runs or
-    that holds another sweep. A cell that fails is run again `retries` times.
+    that holds another sweep. `stopper` replaces the rule that early_terminate names, `sampler` is what proposes the
+    cells of a bayes sweep. A cell that fails is run again `retries` times.
     """
     check_retries(retries)
     file = read_sweep(find_sweep(sweep))
-    cells = build_cells(file, overrides, seeds)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
+
+    def place(cells: Sequence[Cell]) -> Slots:
+        return divide(cells, workers, _frozen_threads(folder), per_device) if file.ours else foreign_slots(workers)
+
     try:
         with locked(folder):
-            slots = divide(cells, workers, _frozen_threads(folder), per_device)
-            plan = make_plan(file, cells, slots, seeds)
-            freeze(folder, plan, frozen=frozen_request(file, overrides, seeds, slots))
+            plan, slots = frozen_plan(folder, file, search, cells, overrides, seeds, choice, place=place)
             set_retries(folder, retries)
             announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
@@ -71,8 +85,46 @@ def sweep_run(
             ) from None
         raise
     if status:
-        print(f"the same command continues: {_command(sweep, overrides, seeds, output, name)}", file=sys.stderr)
+        command = _command(sweep, overrides, seeds, output, name, choice or Choice(), stopper, sampler)
+        print(f"the same command continues: {command}", file=sys.stderr)
     return status, folder.path
+
+
+def asked_cells(
+    file: SweepFile, search: Frozen, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+) -> Sequence[Cell]:
+    """The cells that a sweep of our own begins with; raises UserError."""
+    if search.growth is not None:
+        return first_cells(search.growth)
+    return build_cells(file, overrides, seeds, choice) if file.ours else []
+
+
+def frozen_plan(
+    folder: SweepFolder,
+    file: SweepFile,
+    search: Frozen,
+    cells: Sequence[Cell],
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    *,
+    place: Callable[[Sequence[Cell]], Slots],
+    check: Callable[[ExperimentConfig], None] = check_here,
+) -> tuple[Plan, Slots]:
+    """Freeze what a file asks for in its folder, or see that it is the same; the plan, and where its cells run.
+
+    `place` divides machines among the cells that there will be; `check` raises UserError for one that they cannot
+    train. The sweep's lock must be held.
+    """
+    if file.ours:
+        slots = place(list(cells) * (search.growth.cap if search.growth else 1))
+        plan = make_plan(file, cells, slots, seeds, check)
+    else:
+        slots = place([])
+        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+        _refuse(folder, freeze_foreign(folder, file))
+    freeze(folder, plan, frozen_request(file, overrides, seeds, slots), _for_machine(search, slots))
+    return plan, slots
 
 
 def sweep_retry(
@@ -88,10 +140,17 @@ def sweep_retry(
     folder = SweepFolder(path)
     plan = read_plan(folder)
     with locked(folder):
-        slots = divide(planned_cells(folder), workers, plan.threads, per_device)
+        slots = slots_of(folder, plan, workers, per_device)
         set_retries(folder, retries)
         announce(folder, plan, slots)
         return drive(folder, plan, slots, RETRY, allow_drift=allow_drift), folder.path
+
+
+def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: int | None) -> Slots:
+    """This machine divided for the cells of a frozen sweep; raises UserError."""
+    if read_foreign(folder) is not None:
+        return foreign_slots(workers)
+    return divide(planned_cells(folder), workers, plan.threads, per_device)
 
 
 def planned_cells(folder: SweepFolder) -> list[Cell]:
@@ -113,15 +172,22 @@ def make_plan(
     check: Callable[[ExperimentConfig], None] = check_here,
 ) -> Plan:
     """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
-    settings = {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
     return Plan(
         name=file.name,
         metric=file.metric.name,
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, settings, check),
+        cells=prepare_cells(cells, _settings(slots), check),
     )
+
+
+def _settings(slots: Slots) -> dict[str, object]:
+    return {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
+
+
+def _for_machine(search: Frozen, slots: Slots) -> Frozen:
+    return replace(search, growth=replace(search.growth, settings=_settings(slots)) if search.growth else None)
 
 
 def sweep_folder(file: SweepFile, output: Path, name: str | None) -> SweepFolder:
@@ -139,12 +205,22 @@ def frozen_request(file: SweepFile, overrides: Sequence[str], seeds: int | None,
     return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
 
 
-def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
+def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search: Frozen) -> None:
     """Write a new sweep's plan, or see that the folder's is the same. Raises UserError with the differences."""
     if not folder.exists():
+        freeze_search(folder, search)
         write_plan(folder, plan, frozen)
         return
-    different = differences(folder, plan)
+    _refuse(folder, differences(folder, plan, grows=search.growth is not None) + search_differences(folder, search))
+    known = read_configs(folder)
+    if search.growth is not None:
+        freeze_search(folder, search)  # run_cap may have grown
+    elif any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
+        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
+
+
+def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
+    """Raise UserError where a sweep's folder and what was asked for are different."""
     if different:
         more = [f"  ... and {len(different) - 20} more"] if len(different) > 20 else []
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
@@ -152,9 +228,6 @@ def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> Non
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
             "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
         )
-    known = read_configs(folder)
-    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
-        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:
@@ -182,9 +255,22 @@ def announce_impossible(plan: Plan) -> None:
             print(line(view, plan.metric), file=sys.stderr)
 
 
-def _command(sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None) -> str:
+def _command(
+    sweep: str,
+    overrides: Sequence[str],
+    seeds: int | None,
+    output: Path,
+    name: str | None,
+    choice: Choice,
+    stopper: str | None,
+    sampler: str | None,
+) -> str:
     words = ["lit-transformer", "sweep", "run", sweep]
+    words += ["--count", str(choice.count)] if choice.count is not None else []
+    words += ["--search-seed", str(choice.seed)] if choice.seed else []
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--output", str(output)] if output != Path("runs") else []
     words += ["--name", name] if name else []
+    words += ["--stopper", stopper] if stopper else []
+    words += ["--sampler", sampler] if sampler else []
     return shlex.join([*words, *overrides])

@@ -13,22 +13,25 @@ from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.sweep_folder import SweepFolder
-from lit_transformer.sweep.cells import build_cells
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import Stopping, begin_growth, stop_rule
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.driver import RERUN, locked, reopen
 from lit_transformer.sweep.file import find_sweep, read_sweep
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.pilot import run_pilot
 from lit_transformer.sweep.plan import Plan, read_configs, read_plan
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import newest_request, set_retries
 from lit_transformer.sweep.run import (
     announce_impossible,
+    asked_cells,
     check_retries,
-    freeze,
-    frozen_request,
-    make_plan,
+    frozen_plan,
     sweep_folder,
 )
+from lit_transformer.sweep.search import Frozen
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.slurm_settings import PilotSettings, sbatch_problem
 from lit_transformer.sweep.watching import sweep_watch
@@ -50,6 +53,9 @@ def sweep_on_slurm(
     per_device: int | None = None,
     retries: int = 0,
     detach: bool = False,
+    choice: Choice | None = None,
+    stopper: Stopping | None = None,
+    sampler: Sampler | None = None,
 ) -> tuple[int, Path]:
     """Freeze a sweep, or find it frozen, submit pilots for its open cells, and watch; exit status and sweep's folder.
 
@@ -60,19 +66,31 @@ def sweep_on_slurm(
     check_retries(retries)
     check_slurm(pilots)
     file = read_sweep(find_sweep(sweep))
-    cells = build_cells(file, overrides, seeds)
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
     kind = "cuda" if pilots.gpus else "cpu"
     threads = read_plan(folder).threads if folder.exists() else pilots.cpus
     slots = Slots(workers=pilots.pilots, devices=1, threads=threads, accelerator=kind)
     with locked(folder):
-        plan = make_plan(file, cells, slots, seeds, check=lambda config: check_pilot(config, pilots))
-        freeze(folder, plan, frozen=frozen_request(file, overrides, seeds, slots))
+        plan, _ = frozen_plan(
+            folder,
+            file,
+            search,
+            cells,
+            overrides,
+            seeds,
+            choice,
+            place=lambda cells: slots,
+            check=lambda config: check_pilot(config, pilots),
+        )
         set_retries(folder, retries)
         reopen(folder, plan, RERUN)
         announce_impossible(plan)
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here("submit"))
-    if ledger.unsettled():
+    if ledger.unsettled() or unproposed(folder, plan.cells):
         submit(folder, pilots, per_device=per_device or 1, allow_drift=allow_drift)
     if detach:
         return 0, folder.path
@@ -135,7 +153,7 @@ def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow
 
     there = queued(folder)
     ranks = [ranks_of(cell) for cell in read_configs(folder).values()]
-    nodes, devices = max(nodes for nodes, _ in ranks), max(devices for _, devices in ranks)
+    nodes, devices = max((nodes for nodes, _ in ranks), default=1), max((devices for _, devices in ranks), default=1)
     if pilots.nodes is not None and pilots.nodes > nodes:
         raise UserError(
             f"--nodes: got {pilots.nodes}, and every cell trains on {nodes}\n"

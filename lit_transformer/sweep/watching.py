@@ -15,6 +15,7 @@ from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.plan import read_plan
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import LOOK_SECONDS, ask_to_stop
 from lit_transformer.sweep.views import CellView, Viewer, exit_status
 
@@ -43,6 +44,10 @@ class Watcher:
             self._follow()
         return self.viewer.read()
 
+    def open(self) -> bool:
+        """Whether a cell is open or held, or is still to be proposed."""
+        return self.ledger.unsettled() or unproposed(self._folder, self.plan.cells) > 0
+
     def _follow(self) -> None:
         self.ledger.cells = [cell.name for cell in self.plan.valid()]
         self.viewer.follow(self.plan, total_steps(self._folder))
@@ -60,11 +65,11 @@ def sweep_watch(path: Path, *, anybody: Callable[[], bool] | None = None) -> int
             views = watcher.views()
             running = sum(view.state == "running" for view in views)
             display.workers = max(1, running)
-            if not watcher.ledger.unsettled():
+            if not watcher.open():
                 break
             if anybody is not None and not running and time.monotonic() - asked > ANYBODY_SECONDS:
                 asked = time.monotonic()
-                if not anybody() and watcher.ledger.unsettled():
+                if not anybody() and watcher.open():
                     display.say(f"cells are left in {path}, and no pilot waits or runs; the same command continues")
                     break
             if not running and not idle and anybody is None:

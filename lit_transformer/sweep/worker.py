@@ -20,15 +20,20 @@ from lit_transformer.processes.srun_step import SrunStep
 from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
+from lit_transformer.records.requests import Request, What, write_request
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.foreign import Foreign, read_foreign
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
+from lit_transformer.sweep.search import read_search
 
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
@@ -41,10 +46,6 @@ GRACE_SECONDS = 10.0
 """What a trial has for its step and its checkpoint after a signal to its worker."""
 PATIENT_SECONDS = 120.0
 """The same after `sweep stop`, and where a worker leaves others to go on: nobody waits at a terminal."""
-
-
-RESEND_SECONDS = 1.0
-"""Between requests to a trial that may not yet listen to signals."""
 
 
 class StopFlag:
@@ -91,11 +92,19 @@ class Worker:
     srun_nodes: int = 0
     """Nodes of the SLURM job whose steps the trials are; 0 where they are children of this machine's fork server."""
     configs: dict[str, PlannedCell] = field(init=False)
+    foreign: Foreign | None = field(init=False)
+    """How the cells are started where they are no trials of ours."""
     _growth: PlanWatch = field(init=False)
+    _judge: Judge | None = field(init=False)
+    _proposer: Proposer | None = field(init=False)
     _data: LocalData = field(init=False, default_factory=LocalData)
 
     def __post_init__(self) -> None:
         self._growth = PlanWatch(self.folder)
+        search = read_search(self.folder)
+        self._judge = Judge(self.folder, search.stop) if search.stop else None
+        self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
+        self.foreign = read_foreign(self.folder)
         self._read_plan()
 
     def run(self) -> int:
@@ -107,9 +116,11 @@ class Worker:
                 claim = self.ledger.claim()
                 if claim is not None:
                     self._attempt(claim)
-                elif self.ledger.unsettled():
+                elif (following := self._propose()) is Next.WAIT or (
+                    following is Next.OVER and self.ledger.unsettled()
+                ):
                     time.sleep(IDLE_SECONDS)  # others' cells: one of them may yet be lost
-                elif not self._growth.changed():
+                elif following is Next.OVER and not self._growth.changed():
                     return 0
                 else:
                     self._read_plan()
@@ -126,7 +137,11 @@ class Worker:
         valid = [cell.name for cell in read_plan(self.folder).valid()]
         self.configs = read_configs(self.folder)
         here = max(1, self.srun_nodes)
-        self.ledger.cells = [name for name in valid if ranks_of(self.configs[name])[0] <= here]
+        self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
+
+    def _propose(self) -> Next:
+        """Propose the next cells of a sweep that grows, where it is this worker's turn."""
+        return self._proposer.propose() if self._proposer else Next.OVER
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
@@ -138,7 +153,7 @@ class Worker:
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
         try:
             with beating(claim):  # preparing data here takes as long as it takes
-                ready = make_ready(run, self.configs[claim.cell], self._data)
+                ready = self._make_ready(run, self.configs[claim.cell])
             if not ready:
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
@@ -167,8 +182,21 @@ class Worker:
     def _stopped(self) -> End:
         return "preempted" if self.leaves and not self.stop.requested else "stopped"
 
+    def _make_ready(self, run: RunFolder, cell: PlannedCell) -> bool:
+        return self.foreign.make_ready(run, cell) if self.foreign else make_ready(run, cell, self._data)
+
+    def _run_program(self, foreign: Foreign, claim: Claim) -> int:
+        """Run the cell's own command to its end, and take over what it logged."""
+        run, cell, begun = self.folder.cell(claim.cell), self.configs[claim.cell], time.monotonic()
+        status = self._watch(foreign.start(run, cell, self.gpus), claim)
+        if claim.is_highest():
+            foreign.record(run, cell, status, time.monotonic() - begun)
+        return status
+
     def _train(self, claim: Claim) -> int:
         """Train the cell, and give the exit status of its first rank to fail."""
+        if self.foreign is not None:
+            return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
         settings = dict(flat(self.configs[claim.cell].config))
         group = self._start(run, claim, settings)
@@ -192,19 +220,46 @@ class Worker:
 
     def _watch(self, group: Group, claim: Claim) -> int:
         """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""
-        asked_at, sent_at, beat_at = 0.0, 0.0, time.monotonic()
+        asked_at, beat_at = 0.0, time.monotonic()
         while (status := group.poll()) is None:
             now = time.monotonic()
-            # where SLURM signals every process of a job, a second SIGTERM would end the trial without a checkpoint
-            if self.stop.asked and (not asked_at or (self.leaves and now - sent_at > RESEND_SECONDS)):
-                asked_at, sent_at = asked_at or now, now
-                group.signal(signal.SIGUSR1 if self.leaves else signal.SIGTERM)
+            if self.stop.asked and not asked_at:
+                asked_at = now
+                self._ask_to_stop(group, claim)
             grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
             if (asked_at and now - asked_at > grace) or (now - beat_at > HEARTBEAT and not claim.beat()):
                 group.kill()
             beat_at = now if now - beat_at > HEARTBEAT else beat_at
+            if self._judge is not None and not asked_at:
+                self._weigh(self._judge, claim.cell)
             time.sleep(POLL_SECONDS)
         return status
+
+    def _ask_to_stop(self, group: Group, claim: Claim) -> None:
+        """Let the trial save and end after its step.
+
+        By a file where this is one process of a job: SLURM may have sent SIGTERM to the trial too, and a second signal
+        would end it without a checkpoint; and srun kills its tasks at SIGTERM.
+        """
+        if not self.leaves or self.foreign is not None:
+            group.signal(signal.SIGTERM)
+            return
+        what: What = "stop" if self.stop.requested else "preempt"
+        try:
+            write_request(self.folder.cell(claim.cell), Request(what=what, why=f"its worker was asked to {what}"))
+        except OSError:  # a full disk: the trial's checkpoint would find no room either
+            group.signal(signal.SIGTERM)
+
+    def _weigh(self, judge: Judge, cell: str) -> None:
+        """Let the trial end early where the sweep's rule says so; a disk that is full now is asked again."""
+        try:
+            verdict = judge.look(cell, self.ledger.cells)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return
+        if verdict is not None:
+            say(f"{cell}: stopped early, {verdict}")
 
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
@@ -247,7 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
         runner = TrialRunner(LEAVING_PRELOAD if options.leaves else PRELOAD)
         worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
-        if not options.srun or any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells):
+        here = any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells)
+        if worker.foreign is None and (here or not options.srun):
             runner.warm()
         status = worker.run()
     except UserError as error:

@@ -30,7 +30,7 @@ from lit_transformer.training.registry import Parts, build_parts
 from lit_transformer.training.rollback import roll_back
 from lit_transformer.training.run_log import RunLog
 from lit_transformer.training.step_end import StepEnd
-from lit_transformer.training.stopping import Agreement, StopOnSignal
+from lit_transformer.training.stopping import Agreement, Requests, StopOnSignal
 from lit_transformer.training.trainer import build_trainer
 from lit_transformer.training.watchdog import Watchdog
 
@@ -83,7 +83,7 @@ def assemble(
     )
     end = StepEnd(
         config, total_steps=parts.total_steps, stop=stop, agreement=agreement, log=log, checkpoints=checkpoints,
-        guard=guard, averaging=averaging, watchdog=watchdog,
+        guard=guard, averaging=averaging, watchdog=watchdog, requests=Requests(run),
     )  # fmt: skip
     callbacks: list[Callback] = [RanksAgree(run, config, found, agreement), end]
     if rank == 0:

@@ -2,36 +2,59 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from types import FrameType
 
 import torch
 from torch import distributed
 
+from lit_transformer.records.requests import WHATS, read_request
+from lit_transformer.records.run_folder import RunFolder
+
+STOP, PREEMPT, PRUNE = (1 + WHATS.index(what) for what in ("stop", "preempt", "prune"))
+"""Requests as the ranks exchange them; 0 is none."""
+LOOK_SECONDS = 0.1
+"""Between looks for a request: on a network file system each one costs as much as a small step."""
+
 
 class StopOnSignal:
-    """SIGTERM, SIGINT and SIGUSR1 ask the run to stop after the step in hand; the same one again ends it at once.
-
-    SIGUSR1 only ever asks: a pilot sends it beside the SIGTERM that SLURM sends to every process of a job.
-    """
+    """SIGTERM, SIGINT and SIGUSR1 ask the run to stop after the step in hand; a second signal ends it at once."""
 
     def __init__(self) -> None:
         self.asked = 0
-        """The signal that this rank has received first; the ranks agree on one at a step's end."""
-        self._received: set[int] = set()
+        """The signal that this rank has received; the ranks agree on one at a step's end."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if number in self._received and number != signal.SIGUSR1:
+        if self.asked:
             os._exit(exit_status(number))  # the last checkpoint is whole: it came by rename
-        self._received.add(number)
-        self.asked = self.asked or number
+        self.asked = number
 
 
 def exit_status(number: int) -> int:
     """130 for SIGINT, 143 for the others, 0 without a signal."""
     return {0: 0, signal.SIGINT: 130}.get(number, 143)
+
+
+class Requests:
+    """What others ask of a run, by a file in its folder; rank 0 looks."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._looked = 0.0
+
+    def asked(self) -> int:
+        """The request as a number."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return 0
+        self._looked = now
+        if not self._run.request_file.exists():
+            return 0
+        request = read_request(self._run)
+        return 1 + WHATS.index(request.what) if request else 0
 
 
 @dataclass

@@ -118,7 +118,7 @@ class Followed:
         metrics = result.get("metrics")
         if isinstance(metrics, dict):
             self._run.summary.update({f"best/{name}": value for name, value in metrics.items()})
-        self._run.finish(exit_code=0 if result.get("status") == "complete" else 1)
+        self._run.finish(exit_code=0 if result.get("status") in ("complete", "pruned") else 1)
 
 
 def _image(

@@ -21,8 +21,9 @@ def main(asked: dict[str, object]) -> int:
             workers = int(str(asked.get("workers", 1)))
             output = Path(str(asked["output"]))
             retries = int(str(asked.get("retries", 0)))
+            seeds = int(str(asked["seeds"])) if "seeds" in asked else None
             status, _ = sweep_run(
-                str(asked["sweep"]), overrides=overrides, workers=workers, output=output, retries=retries
+                str(asked["sweep"]), overrides=overrides, workers=workers, output=output, retries=retries, seeds=seeds
             )
     except UserError as error:
         print(error, file=sys.stderr)

@@ -1,0 +1,179 @@
+"""Sweeps whose command is not ours: each cell is a process under the contract of W&B's agent, offline."""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.processes.hardware import cuda_devices
+from lit_transformer.records.atomic import write_json, write_text
+from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.choice import Choice, choose
+from lit_transformer.sweep.command import DEFAULT, expand, parameter_file, run_config
+from lit_transformer.sweep.file import SweepFile
+from lit_transformer.sweep.outcome import clear
+from lit_transformer.sweep.plan import Plan, PlannedCell
+from lit_transformer.sweep.program import Program
+from lit_transformer.sweep.slots import Slots
+from lit_transformer.sweep.wandb_file import read_wandb_file
+
+FILE = "program.json"
+"""In a sweep's folder; only a sweep with a command of its own has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """What starts the cells of such a sweep."""
+
+    command: Sequence[str]
+    program: str | None
+    sweep_id: str
+    """WANDB_SWEEP_ID of every run."""
+    project: str | None
+    entity: str | None
+    folder: str
+    """Where the command is run, as W&B's agent would be: the folder in which the sweep was started."""
+
+    @classmethod
+    def of(cls, file: SweepFile) -> Self:
+        """That of a sweep file, with an id of its own."""
+        return cls(
+            command=file.command or DEFAULT,
+            program=file.program,
+            sweep_id=secrets.token_hex(4),
+            project=file.project,
+            entity=file.entity,
+            folder=str(Path.cwd()),
+        )
+
+    def make_ready(self, run: RunFolder, cell: PlannedCell) -> bool:
+        """Empty the cell's folder and freeze its configuration; False where an earlier attempt still lives.
+
+        Nobody can say whether a program goes on where it was, so that every attempt starts anew.
+        """
+        if not clear(run):
+            return False
+        run.freeze(dict(cell.config), dict(cell.origins), dict(cell.prepared))
+        return True
+
+    def start(self, run: RunFolder, cell: PlannedCell, gpus: Sequence[str] = ()) -> Program:
+        """Start the cell's command in its frozen folder; its output goes to the run's log."""
+        run_id = self.run_id(cell.name)
+        root = run.path.resolve()
+        folder = root / "wandb" / f"sweep-{self.sweep_id}"
+        parameters, json_file = folder / f"config-{run_id}.yaml", folder / f"config-{run_id}.json"
+        write_text(parameters, parameter_file(cell.config))
+        write_text(json_file, json.dumps(cell.config))
+        variables = {
+            "WANDB_SWEEP_ID": self.sweep_id,
+            "WANDB_RUN_ID": run_id,
+            "WANDB_SWEEP_PARAM_PATH": str(parameters),
+            "WANDB_MODE": "offline",
+            "WANDB_DIR": str(root),
+            "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),  # else it opens a connection
+            **({"WANDB_PROJECT": self.project} if self.project else {}),
+            **({"WANDB_ENTITY": self.entity} if self.entity else {}),
+            **({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}),
+        }
+        environment = {**os.environ, **variables}
+        environment.pop("WANDB_SERVICE", None)  # a W&B process of whoever started us
+        words = expand(self.command, cell.config, program=self.program, json_file=json_file, environment=environment)
+        return Program(words, run=run, folder=Path(self.folder), environment=environment)
+
+    def record(self, run: RunFolder, cell: PlannedCell, status: int, seconds: float) -> None:
+        """Write what W&B's offline file says of an ended run: its rows, and its result where it ended well."""
+        found = read_wandb_file(run.path, self.run_id(cell.name))
+        write_text(run.metrics_file, "".join(json.dumps(row) + "\n" for row in found.rows))
+        if status == 0:
+            steps = found.rows[-1]["step"] if found.rows else 0
+            result = {"version": RESULT_VERSION, "status": "complete", "metrics": found.summary,
+                      "last_metrics": found.summary, "steps": steps, "seconds": round(seconds, 3)}  # fmt: skip
+            write_json(run.result_file, result)
+
+    def run_id(self, cell: str) -> str:
+        """WANDB_RUN_ID of a cell, the same for every attempt at it."""
+        return hashlib.sha256(f"{self.sweep_id}/{cell}".encode()).hexdigest()[:8]
+
+
+def read_foreign(folder: SweepFolder) -> Foreign | None:
+    """What starts the cells of a sweep's folder; None where they are trials of ours. Raises UserError if damaged."""
+    path = folder.path / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Foreign(**content)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); start the sweep anew under --name.") from None
+
+
+def freeze_foreign(folder: SweepFolder, file: SweepFile) -> list[str]:
+    """Write how the cells are started, before the plan makes the folder a sweep's; where it is one, the differences."""
+    fresh = Foreign.of(file)
+    if not folder.exists():
+        write_json(folder.path / FILE, asdict(fresh))
+        return []
+    known = read_foreign(folder)
+    if known is None:
+        return ["command: lit-transformer trial -> " + " ".join(fresh.command)]
+    pairs = ((word, getattr(known, word), getattr(fresh, word)) for word in ("command", "program", "project", "entity"))
+    return [f"{word}: {_shown(old)} -> {_shown(new)}" for word, old, new in pairs if _shown(old) != _shown(new)]
+
+
+def foreign_plan(
+    file: SweepFile, slots: Slots, *, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+) -> Plan:
+    """The plan of such a sweep; raises UserError for what has no meaning there."""
+    _check(file, overrides, seeds)
+    cells = [
+        PlannedCell(
+            name=point.name,
+            values=point.values,
+            config=run_config(file.parameters, point.values),
+            origins={item.key: item.origin for item in file.parameters},
+        )
+        for point in choose(file, None, choice)
+    ]
+    swept = [item.key for item in file.parameters if item.swept]
+    return Plan(
+        name=file.name, metric=file.metric.name, goal=file.metric.goal, swept=swept, threads=slots.threads, cells=cells
+    )
+
+
+def foreign_slots(workers: int | None) -> Slots:
+    """One program at a time unless `workers` says more, each with its share of the GPUs; raises UserError."""
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers {workers}: a sweep needs at least one worker.")
+    count, gpus = workers or 1, cuda_devices()
+    share = max(1, len(gpus) // count)
+    slices = [gpus[index * share % len(gpus) :][:share] for index in range(count)] if gpus else []
+    kind = "cuda" if gpus else "cpu"
+    return Slots(workers=count, devices=share if gpus else 1, threads=1, accelerator=kind, gpus=slices)
+
+
+def _check(file: SweepFile, overrides: Sequence[str], seeds: int | None) -> None:
+    given = f"{file.shown} names a command of its own"
+    if overrides:
+        raise UserError(
+            f"{overrides[0]}\n  got      a setting of ours, but {given}\n  fix      put it under the file's parameters"
+        )
+    if seeds is not None:
+        raise UserError(
+            f"--seeds {seeds}\n  got      replicates, but {given}\n"
+            f"  fix      write seed: {{values: {[*range(seeds)]}}} under its parameters, if it has a seed"
+        )
+    if file.early_terminate is not None:
+        raise UserError(
+            f"early_terminate\n  at       {file.early_terminate.origin}\n  got      {given}, whose metrics are read at "
+            "its end\n  fix      leave early_terminate out"
+        )
+
+
+def _shown(value: object) -> str:
+    return " ".join(value) if isinstance(value, list | tuple) else str(value)

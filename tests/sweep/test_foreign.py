@@ -1,0 +1,185 @@
+"""Sweeps whose command is not ours: an ordinary W&B script, offline, and what goes wrong with it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.records.locks import is_locked
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.sweep.choice import Choice
+from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+from lit_transformer.sweep.program import Program
+from lit_transformer.sweep.run import sweep_run
+from lit_transformer.sweep.status import sweep_status
+from tests.waiting import wait_for
+
+SCRIPT = """
+import wandb
+
+with wandb.init() as run:
+    for step in range(4):
+        loss = run.config.model["width"] * run.config["lr"] / (step + 1)
+        run.log({"loss": loss, "text": "x", "nested": {"value": step}})
+    run.summary["parameters"] = run.config.model["width"] ** 2
+print("bad luck" if run.config.model["width"] == 3 else "fine")
+raise SystemExit(3 if run.config.model["width"] == 3 else 0)
+"""
+SWEEP = """
+method: grid
+program: train.py
+metric: {name: loss, goal: minimize}
+project: mine
+parameters:
+  lr: {value: 0.5}
+  model: {parameters: {width: {values: [2, 3, 4]}}}
+command: ["${env}", PYTHON, "${program}", "${args}"]
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep file and its script, in the current folder."""
+    (tmp_path / "train.py").write_text(SCRIPT)
+    path = tmp_path / "mine.yaml"
+    path.write_text(SWEEP.replace("PYTHON", sys.executable))
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def test_an_ordinary_wandb_script_runs_offline_and_its_metric_is_shown(sweep: Path, tmp_path: Path) -> None:
+    cut_off = ["unshare", "-rn", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
+    tools = all(shutil.which(tool) for tool in ("unshare", "ip"))
+    allowed = tools and not subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode
+    command = [sys.executable, "-m", "lit_transformer.cli", "sweep", "run", "mine.yaml", "--workers", "2"]
+    environment = {**os.environ, "WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40}
+    done = subprocess.run(
+        [*(cut_off if allowed else []), *command], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr  # one cell failed
+    folder = Path(done.stdout.strip())
+    status = sweep_status(folder)
+    views = {view.cell: view for view in status.views}
+    assert {name: view.state for name, view in views.items()} == {
+        "width=2": "complete", "width=3": "failed", "width=4": "complete",
+    }  # fmt: skip
+    assert (views["width=2"].metric, views["width=4"].metric) == (0.25, 0.5)
+    assert views["width=3"].reason is not None
+    assert "exit status 3" in views["width=3"].reason
+    assert "bad luck" in views["width=3"].reason
+    run = RunFolder(folder / "cells" / "width=4")
+    rows = [{"step": step, "loss": 2 / (step + 1), "nested.value": step} for step in range(4)]
+    assert run.read_metrics() == rows
+    assert run.read_config() == {"lr": 0.5, "model": {"width": 4}}
+    result = run.read_result()
+    assert result["metrics"] == {"loss": 0.5, "nested.value": 3, "parameters": 16}
+    assert len(list(run.path.glob("wandb/offline-run-*/run-*.wandb"))) == 1
+    assert not is_locked(run.lock.path)
+
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 1, again.stderr
+    known = {view.cell: view.attempts for view in sweep_status(folder).views}
+    assert known == {"width=2": 1, "width=3": 2, "width=4": 1}
+    sweep.write_text(sweep.read_text().replace('"${args}"', '"${args_no_hyphens}"'))
+    with pytest.raises(UserError, match=r"command: .*\$\{args\} -> .*\$\{args_no_hyphens\}"):
+        sweep_run("mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("more", "asked", "words"),
+    [
+        ("", {"overrides": ["lr=1"]}, ["lr=1", "a command of its own", "under the file's parameters"]),
+        ("", {"seeds": 3}, ["--seeds 3", "seed: {values: [0, 1, 2]}"]),
+        ("", {"workers": 0}, ["--workers 0"]),
+        ("early_terminate: {type: hyperband, min_iter: 2}\n", {}, ["early_terminate", "mine.yaml:", "at its end"]),
+    ],
+)
+def test_what_has_no_meaning_there(sweep: Path, more: str, asked: dict[str, object], words: list[str]) -> None:
+    sweep.write_text(sweep.read_text() + more)
+    with pytest.raises(UserError) as error:
+        sweep_run("mine.yaml", **asked)  # type: ignore[arg-type]
+    for word in words:
+        assert word in str(error.value)
+    assert not Path("runs/sweeps/mine/sweep.yaml").exists()
+
+
+def test_a_dry_run_lists_the_cells(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dry = sweep_dry_run("mine.yaml", choice=Choice(count=2))
+    print_dry_run(dry)
+    out = capsys.readouterr().out
+    assert "width=2" in out
+    assert "width=4" not in out
+    assert "2 cells, 1 workers, each with the file's own command" in out
+    assert dry.seconds == 0
+    assert not Path("runs").exists()
+    json.dumps(dry.to_json())
+
+
+def program(folder: Path, code: str, *, words: list[str] | None = None) -> tuple[Program, RunFolder]:
+    run = RunFolder(folder / "cell")
+    run.path.mkdir(exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    return Program(words or [sys.executable, "-c", code], run=run, folder=folder, environment=environment), run
+
+
+def end(started: Program) -> int:
+    wait_for(lambda: started.poll() is not None, 60)
+    status = started.poll()
+    assert status is not None
+    return status
+
+
+def test_a_program_ends_as_it_ends(tmp_path: Path) -> None:
+    assert end(program(tmp_path, "raise SystemExit(7)")[0]) == 7
+    assert end(program(tmp_path, "import os; os.kill(os.getpid(), 9)")[0]) == -signal.SIGKILL
+    missing, run = program(tmp_path, "", words=["no-such-program"])
+    assert end(missing) == 127
+    assert "no-such-program cannot be started" in run.log_file.read_text()
+
+
+TERM = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(5)); print('up', flush=True); time.sleep(60)"
+
+
+def test_a_signal_reaches_the_program_and_the_folder_is_locked_meanwhile(tmp_path: Path) -> None:
+    started, run = program(tmp_path, TERM)
+    wait_for(lambda: "up" in run.log_file.read_text(), 60)
+    assert is_locked(run.lock.path)
+    second, _ = program(tmp_path, TERM)
+    assert end(second) == 1
+    assert "another process trains in this folder" in run.log_file.read_text()
+    started.signal(signal.SIGTERM)
+    assert end(started) == 5
+    assert not is_locked(run.lock.path)
+
+
+@pytest.mark.parametrize("how", ["pipe", "kill"])
+def test_a_program_dies_with_whoever_started_it(tmp_path: Path, how: str) -> None:
+    started, run = program(tmp_path, TERM)
+    wait_for(lambda: "up" in run.log_file.read_text(), 60)
+    (child,) = psutil.Process(started._keeper.pid).children()
+    if how == "pipe":
+        assert started._keeper.stdin is not None
+        started._keeper.stdin.close()
+    else:
+        started.kill()
+    assert not psutil.wait_procs([child], timeout=20)[1]
+    wait_for(lambda: not is_locked(run.lock.path), 20)
+
+
+def test_a_program_that_outlives_its_keeper_keeps_the_folder(tmp_path: Path) -> None:
+    started, run = program(tmp_path, TERM)
+    wait_for(lambda: "up" in run.log_file.read_text(), 60)
+    (child,) = psutil.Process(started._keeper.pid).children()
+    os.kill(started._keeper.pid, signal.SIGKILL)
+    started._keeper.wait(20)
+    assert is_locked(run.lock.path)
+    child.kill()
+    wait_for(lambda: not is_locked(run.lock.path), 20)
