@@ -4,6 +4,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,11 @@ from lit_transformer.sweep.slurm_settings import PilotSettings, sbatch_problem
 from lit_transformer.sweep.watching import sweep_watch
 from lit_transformer.sweep.worker import ranks_of
 
+NEVER = ("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "InvalidAccount",
+         "InvalidQOS")  # fmt: skip
+"""SLURM's reasons to keep a job waiting that no waiting mends."""
+SCHEDULE_SECONDS = 1.0
+"""What SLURM has for finding such a reason."""
 LOGS = "slurm"
 """The folder of pilots' logs and job numbers in a sweep's folder."""
 
@@ -94,7 +100,7 @@ def sweep_on_slurm(
         submit(folder, pilots, per_device=per_device or 1, allow_drift=allow_drift)
     if detach:
         return 0, folder.path
-    return sweep_watch(folder.path, anybody=lambda: bool(queued(folder))), folder.path
+    return sweep_watch(folder.path, anybody=Queue(folder)), folder.path
 
 
 def check_slurm(pilots: PilotSettings) -> None:
@@ -171,6 +177,7 @@ def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow
             write_json(_jobs_file(folder), {"jobs": [*there, *jobs]})
     except (FailedJobError, FailedSubmissionError) as error:
         raise sbatch_problem(str(error)) from None
+    _check_that_they_can_run(jobs)
     said = [f"{len(there)} pilots are there already: {' '.join(there)}"] if there else []
     said += [f"submitted {len(jobs)} pilots: {' '.join(jobs)}; their logs: {folder.path / LOGS}"] if jobs else []
     print("; ".join(said), file=sys.stderr)
@@ -195,14 +202,48 @@ def _parameters(folder: SweepFolder, plan: Plan, pilots: PilotSettings, nodes: i
     }
 
 
+def _check_that_they_can_run(jobs: Sequence[str]) -> None:
+    """Cancel what SLURM took and will never start, and raise UserError with its reason."""
+    if not jobs:
+        return
+    time.sleep(SCHEDULE_SECONDS)
+    reasons = {job: reason for job, reason in _reasons().items() if job in jobs and reason in NEVER}
+    if reasons:
+        subprocess.run(["scancel", *jobs], capture_output=True, check=False)
+        raise sbatch_problem(f"a job that would wait for ever: {', '.join(sorted(set(reasons.values())))}")
+
+
+def _reasons() -> dict[str, str]:
+    """Job of mine -> why it waits; None where it runs."""
+    command = ["squeue", "--noheader", "--format=%i %r", "--me"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return {job: reason.strip() for job, _, reason in (line.strip().partition(" ") for line in lines)}
+
+
+class Queue:
+    """Whether pilots of a sweep wait or run; says why they wait, whenever that changes."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._folder = folder
+        self._said: dict[str, str] = {}
+
+    def __call__(self) -> bool:
+        there, reasons = queued(self._folder), _reasons()
+        waiting = {job: reasons[job] for job in there if reasons.get(job, "None") != "None"}
+        if waiting != self._said:
+            for job, reason in waiting.items():
+                print(f"pilot {job} waits: {reason}", file=sys.stderr)
+        self._said = waiting
+        return bool(there)
+
+
 def queued(folder: SweepFolder) -> list[str]:
     """The sweep's pilots that wait or run."""
     jobs = read_json(_jobs_file(folder)).get("jobs")
     known = [str(job) for job in jobs] if isinstance(jobs, list) else []
     if not known:
         return []
-    command = ["squeue", "--noheader", "--format=%i", "--me"]
-    there = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    there = _reasons()
     return [job for job in known if job in there]
 
 
