@@ -31,7 +31,7 @@ from lit_transformer.sweep.plan import (
 )
 from lit_transformer.sweep.preparing import check_here, prepare_cells
 from lit_transformer.sweep.requests import set_retries
-from lit_transformer.sweep.search import Frozen, freeze_search, search_differences
+from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
 
@@ -124,7 +124,7 @@ def frozen_plan(
         plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
         _refuse(folder, freeze_foreign(folder, file))
     freeze(folder, plan, frozen_request(file, overrides, seeds, slots), _for_machine(search, slots))
-    return plan, slots
+    return plan if search.growth is None else read_plan(folder), slots  # with what was proposed since
 
 
 def sweep_retry(
@@ -242,8 +242,9 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
     """Say on standard error what is about to run, and which cells cannot."""
     each = f"{slots.devices} ranks of {slots.threads}" if slots.devices > 1 else f"{slots.threads}"
     where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
-    valid = len(plan.valid())
-    print(f"{valid} cells in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    growth = read_search(folder).growth
+    what = f"{growth.cap} points at most" if growth else f"{len(plan.valid())} cells"
+    print(f"{what} in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
     announce_impossible(plan)
 
 
