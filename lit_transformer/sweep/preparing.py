@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.processes.hardware import check_devices
 from lit_transformer.processes.launched_settings import check_world
 from lit_transformer.records.atomic import write_json
@@ -21,13 +22,26 @@ PREPARE = "lit_transformer.training.prepare"
 SIZE = "lit_transformer.sweep.size"
 
 
-def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object], *, need: bool = True) -> list[PlannedCell]:
+def check_here(config: ExperimentConfig) -> None:
+    """Raises UserError where this machine cannot train `config`."""
+    check_world(config, None)
+    check_devices(config)
+
+
+def prepare_cells(
+    cells: Sequence[Cell],
+    settings: Mapping[str, object],
+    check: Callable[[ExperimentConfig], None] = check_here,
+    *,
+    need: bool = True,
+) -> list[PlannedCell]:
     """Prepare the data of every valid cell, once per data set, and fill in what they decide.
 
-    `settings` (dotted) are decided for this machine. A cell whose data cannot be prepared gets a `problem`. Raises
-    UserError where no cell can be run, with every reason, if one is needed.
+    `settings` (dotted) are decided for the machine that trains, and `check` raises UserError for what it cannot train.
+    A cell whose data cannot be prepared gets a `problem`. Raises UserError where no cell can be run, with every reason,
+    if one is needed.
     """
-    cells = _with_device_problems(cells)
+    cells = _with_device_problems(cells, check)
     valid = [cell for cell in cells if cell.problem is None]
     decided = {cell.name: with_dotted(cell.config, _undecided(cell, settings)) for cell in valid}
     answers: Mapping[str, object] = {}
@@ -48,16 +62,14 @@ def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object], *, need
     return planned
 
 
-def _with_device_problems(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, those that this machine's devices cannot train with the reason as their problem."""
+def _with_device_problems(cells: Sequence[Cell], check: Callable[[ExperimentConfig], None]) -> list[Cell]:
+    """The cells, those that the devices cannot train with the reason as their problem."""
     found: dict[str, str | None] = {}
     for cell in cells:
         key = _trainer(cell)
         if cell.problem is None and key not in found:
             try:
-                config = from_plain(cell.config)
-                check_world(config, None)
-                check_devices(config)
+                check(from_plain(cell.config))
                 found[key] = None
             except UserError as error:
                 found[key] = str(error)

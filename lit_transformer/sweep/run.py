@@ -2,12 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
@@ -28,7 +29,7 @@ from lit_transformer.sweep.plan import (
     write_configs,
     write_plan,
 )
-from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.preparing import check_here, prepare_cells
 from lit_transformer.sweep.requests import set_retries
 from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
@@ -65,23 +66,15 @@ def sweep_run(
     for note in file.notes:
         print(note, file=sys.stderr)
     search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
-    if search.growth is not None:
-        cells = first_cells(search.growth)
-    else:
-        cells = build_cells(file, overrides, seeds, choice) if file.ours else []
+    cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
+
+    def place(cells: Sequence[Cell]) -> Slots:
+        return divide(cells, workers, _frozen_threads(folder), per_device) if file.ours else foreign_slots(workers)
+
     try:
         with locked(folder):
-            if file.ours:
-                copies = 1 if search.growth is None else search.growth.cap
-                slots = divide(list(cells) * copies, workers, _frozen_threads(folder), per_device)
-                plan = make_plan(file, cells, slots, seeds)
-            else:
-                slots = foreign_slots(workers)
-                plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
-                _refuse(folder, freeze_foreign(folder, file))
-            _freeze(folder, plan, _frozen(file, overrides, seeds, slots), _for_machine(search, slots))
-            plan = plan if search.growth is None else read_plan(folder)  # with what was proposed since
+            plan, slots = frozen_plan(folder, file, search, cells, overrides, seeds, choice, place=place)
             set_retries(folder, retries)
             announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
@@ -95,6 +88,43 @@ def sweep_run(
         command = _command(sweep, overrides, seeds, output, name, choice or Choice(), stopper, sampler)
         print(f"the same command continues: {command}", file=sys.stderr)
     return status, folder.path
+
+
+def asked_cells(
+    file: SweepFile, search: Frozen, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+) -> Sequence[Cell]:
+    """The cells that a sweep of our own begins with; raises UserError."""
+    if search.growth is not None:
+        return first_cells(search.growth)
+    return build_cells(file, overrides, seeds, choice) if file.ours else []
+
+
+def frozen_plan(
+    folder: SweepFolder,
+    file: SweepFile,
+    search: Frozen,
+    cells: Sequence[Cell],
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    *,
+    place: Callable[[Sequence[Cell]], Slots],
+    check: Callable[[ExperimentConfig], None] = check_here,
+) -> tuple[Plan, Slots]:
+    """Freeze what a file asks for in its folder, or see that it is the same; the plan, and where its cells run.
+
+    `place` divides machines among the cells that there will be; `check` raises UserError for one that they cannot
+    train. The sweep's lock must be held.
+    """
+    if file.ours:
+        slots = place(list(cells) * (search.growth.cap if search.growth else 1))
+        plan = make_plan(file, cells, slots, seeds, check)
+    else:
+        slots = place([])
+        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+        _refuse(folder, freeze_foreign(folder, file))
+    freeze(folder, plan, frozen_request(file, overrides, seeds, slots), _for_machine(search, slots))
+    return plan if search.growth is None else read_plan(folder), slots  # with what was proposed since
 
 
 def sweep_retry(
@@ -134,7 +164,13 @@ def check_retries(retries: int) -> None:
         raise UserError(f"--retries {retries}: a failed cell is run again 0 times or more.")
 
 
-def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
+def make_plan(
+    file: SweepFile,
+    cells: Sequence[Cell],
+    slots: Slots,
+    seeds: int | None = None,
+    check: Callable[[ExperimentConfig], None] = check_here,
+) -> Plan:
     """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
     return Plan(
         name=file.name,
@@ -142,7 +178,7 @@ def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int |
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, _settings(slots)),
+        cells=prepare_cells(cells, _settings(slots), check),
     )
 
 
@@ -163,12 +199,13 @@ def _frozen_threads(folder: SweepFolder) -> int | None:
     return read_plan(folder).threads if folder.exists() else None
 
 
-def _frozen(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+def frozen_request(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+    """What was asked for, as sweep.yaml keeps it."""
     given = dict(shell_layer(overrides).values)
     return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
 
 
-def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search: Frozen) -> None:
+def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search: Frozen) -> None:
     """Write a new sweep's plan, or see that the folder's is the same. Raises UserError with the differences."""
     if not folder.exists():
         freeze_search(folder, search)
@@ -208,6 +245,11 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
     growth = read_search(folder).growth
     what = f"{growth.cap} points at most" if growth else f"{len(plan.valid())} cells"
     print(f"{what} in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    announce_impossible(plan)
+
+
+def announce_impossible(plan: Plan) -> None:
+    """Say on standard error which cells cannot be run, and why."""
     for cell in plan.cells:
         if cell.problem is not None:
             view = CellView(cell=cell.name, values=cell.values, state="impossible", reason=cell.problem)
