@@ -96,6 +96,9 @@ def asked_cells(
     """The cells that a sweep of our own begins with; raises UserError."""
     if search.growth is not None:
         return first_cells(search.growth)
+    if file.metric.target is not None:
+        said = "metric.target ends a bayes sweep alone"
+        print(f"{file.metric.origin}: {said}; every cell of this {file.method} is run", file=sys.stderr)
     return build_cells(file, overrides, seeds, choice) if file.ours else []
 
 
