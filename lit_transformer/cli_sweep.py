@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -26,6 +27,17 @@ SearchSeed = Annotated[int, typer.Option("--search-seed", help="Another number d
 Retries = Annotated[
     int, typer.Option(help="How often a cell that fails is run again; a killed one is three times, in any case.")
 ]
+Stopper = Annotated[
+    Optional[Literal["hyperband", "asha", "none"]],
+    typer.Option(
+        help="How trials are stopped early, in place of what early_terminate says: W&B's hyperband, Optuna's "
+        "asynchronous halving with the file's min_iter and eta, or not at all."
+    ),
+]
+Sampler = Annotated[
+    Optional[Literal["tpe", "gp"]],
+    typer.Option(help="What proposes the cells of method: bayes: Optuna's TPE (default), or its Gaussian process."),
+]
 
 
 @app.command("run", epilog=SETTINGS_HELP)
@@ -38,6 +50,8 @@ def run(
     count: Count = None,
     search_seed: SearchSeed = 0,
     retries: Retries = 0,
+    stopper: Stopper = None,
+    sampler: Sampler = None,
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
@@ -45,22 +59,47 @@ def run(
     ] = False,
     output: Output = Path("runs"),
     as_json: Json = False,
+    where: Annotated[
+        str, typer.Option("--on", help="local: this machine. slurm: pilots, which are SLURM jobs. wandb: W&B's server.")
+    ] = "local",
+    pilots: Annotated[Optional[int], typer.Option(help="slurm: jobs at once; default 1.")] = None,
+    nodes: Annotated[Optional[int], typer.Option(help="slurm: nodes of each pilot; default: the cells'.")] = None,
+    gpus: Annotated[Optional[int], typer.Option(help="slurm: GPUs of each node; default 0, CPUs alone.")] = None,
+    cpus: Annotated[Optional[int], typer.Option(help="slurm: CPUs (threads) of each rank; default 1.")] = None,
+    time: Annotated[Optional[str], typer.Option(help="slurm: how long a pilot runs, such as 4h; default 1h.")] = None,
+    partition: Annotated[Optional[str], typer.Option(help="slurm: the partition.")] = None,
+    account: Annotated[Optional[str], typer.Option(help="slurm: the account.")] = None,
+    slurm: Annotated[
+        Optional[Path],
+        typer.Option(help="slurm: a YAML file of these settings, and lead, qos, constraint, mem, sbatch: {...}."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="slurm: end when the pilots are submitted.")] = False,
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
     A file with a command or program of its own runs that, offline, as W&B's agent would; its metric is read at its end.
 
+    On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running. On
+    W&B the server chooses the cells, and W&B's own agents (--workers) run the file's command here.
+
     Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
+
+    lit-transformer sweep run sweeps/gpt_heads_layers.yaml --on slurm --partition gpu --gpus 1 --cpus 8 --pilots 4
     """
     from lit_transformer.sweep.choice import Choice
 
     choice = Choice(count=count, seed=search_seed)
+    flags = {"pilots": pilots, "nodes": nodes, "gpus": gpus, "cpus": cpus, "time": time, "partition": partition,
+             "account": account}  # fmt: skip
+    options = {**flags, "slurm": slurm, "detach": detach or None}
+    own = {"per-device": per_device, "name": name, "retries": retries or None, "dry-run": dry_run or None}
+    _check_where(where, {"slurm": options, "not wandb": own, "not slurm": {"workers": workers}})
     if dry_run or as_json:
         from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 
         if not dry_run:
             raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        found = sweep_dry_run(
+        dry = sweep_dry_run(
             sweep,
             overrides=settings or [],
             workers=workers,
@@ -68,9 +107,36 @@ def run(
             output=output,
             name=name,
             choice=choice,
+            sampler=sampler,
         )
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(found)
+        print(json.dumps(dry.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(dry)
         return
+    if where == "slurm":
+        from lit_transformer.sweep.slurm import sweep_on_slurm
+        from lit_transformer.sweep.slurm_settings import pilot_settings
+
+        found = sweep_on_slurm(
+            sweep,
+            pilot_settings(slurm, flags),
+            overrides=settings or [],
+            seeds=seeds,
+            output=output,
+            name=name,
+            allow_drift=allow_drift,
+            per_device=per_device,
+            retries=retries,
+            detach=detach,
+            choice=choice,
+            stopper=stopper,
+            sampler=sampler,
+        )
+        end_with_folder(*found)
+    if where == "wandb":
+        from lit_transformer.sweep.wandb import sweep_on_wandb
+
+        ended, path = sweep_on_wandb(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output)
+        print(path)
+        sys.exit(ended)
     from lit_transformer.sweep.run import sweep_run
 
     status = sweep_run(
@@ -83,9 +149,23 @@ def run(
         allow_drift=allow_drift,
         per_device=per_device,
         retries=retries,
+        stopper=stopper,
+        sampler=sampler,
         choice=choice,
     )
     end_with_folder(*status)
+
+
+def _check_where(where: str, options: Mapping[str, Mapping[str, object]]) -> None:
+    """Raises UserError for an unknown place, and for options that it does not have."""
+    if where not in ("local", "slurm", "wandb"):
+        raise UserError(f"--on\n  got      {where}\n  allowed  local, slurm, wandb")
+    for place, values in options.items():
+        if where == place or (place.startswith("not ") and where != place.removeprefix("not ")):
+            continue
+        for name in [name for name, value in values.items() if value is not None]:
+            fix = "--pilots N says how many jobs run at once" if name == "workers" else f"leave --{name} out"
+            raise UserError(f"--{name}: does not go with --on {where}\n  allowed  --on {place}\n  fix      {fix}")
 
 
 @app.command("status")
@@ -182,3 +262,16 @@ def extend(
 
     found = sweep_extend(directory, sweep, seeds=seeds, dry_run=dry_run)
     print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else "\n".join(found.lines()))
+
+
+@app.command("push")
+def push(directory: Directory, as_json: Json = False) -> None:
+    """Upload a sweep's offline W&B runs, each once; status 1 where an upload failed.
+
+    Example: lit-transformer sweep push runs/sweeps/demo
+    """
+    from lit_transformer.sweep.pushing import sweep_push
+
+    found = sweep_push(directory)
+    print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if as_json else "\n".join(found.lines()))
+    sys.exit(found.exit_status)

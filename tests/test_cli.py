@@ -11,7 +11,8 @@ import pytest
 from lit_transformer import cli, cli_text
 
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
-         "export", "compare", "doctor", "sweep run", "sweep status", "sweep retry"]  # fmt: skip
+         "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop", "sweep retry",
+         "sweep agent", "sweep extend", "sweep push"]  # fmt: skip
 
 
 def shell(*arguments, **options):
@@ -95,6 +96,11 @@ def test_a_file_that_is_no_trial(tmp_path, text):
         (["fit", "gpt_tiny", "--resume", "nowhere"], "'gpt_tiny' is not a setting"),
         (["sweep", "run", "demmo", "--allow-drift"], "demmo"),
         (["sweep", "retry", "nowhere", "--allow-drift"], "nowhere"),
+        (["sweep", "run", "demo", "--on", "moon"], "allowed  local, slurm, wandb"),
+        (["sweep", "run", "demo", "--pilots", "2"], "--pilots: does not go with --on local"),
+        (["sweep", "run", "demo", "--on", "slurm", "--workers", "2"], "--pilots N says how many jobs run at once"),
+        (["sweep", "run", "demo", "--on", "wandb", "--retries", "2"], "--retries: does not go with --on wandb"),
+        (["sweep", "run", "demo", "--retries", "-1"], "--retries -1"),
         (["doctor", "extra"], "extra"),
     ],
 )

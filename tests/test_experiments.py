@@ -12,6 +12,7 @@ from lit_transformer.data.block_makers import build_block_maker
 from lit_transformer.models.flops import experiment_cost
 from lit_transformer.models.for_task import build_network
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.sweep.begin import begin_growth, startup_cells
 from lit_transformer.sweep.cells import build_cells
 from lit_transformer.sweep.file import read_sweep
 from lit_transformer.training.prepare import prepare
@@ -82,9 +83,11 @@ def test_the_objectives_are_compared_at_equal_parameters_and_equal_tokens():
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_swept_value_builds(path):
-    cells = build_cells(read_sweep(path))
+    file = read_sweep(path)
+    growth = begin_growth(file)
+    cells = build_cells(file) if growth is None else startup_cells(growth)
     numbers = {"demo": 9, "gpt_heads_layers": 27, "translation_heads_layers": 27, "objectives": 12,
-               "segmenter_depth_width": 27, "segmenter_decoder": 36}  # fmt: skip
+               "segmenter_depth_width": 27, "segmenter_decoder": 36, "gpt_lr_bayes": 10}  # fmt: skip
     assert len(cells) == numbers[path.stem]
     for cell in cells:
         assert cell.problem is None, cell.problem

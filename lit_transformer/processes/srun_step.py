@@ -45,9 +45,12 @@ class SrunStep:
         return status
 
     def signal(self, number: int) -> None:
-        """Send a signal to every task: srun passes it on."""
+        """Send a signal to every task: srun passes it on.
+
+        At SIGTERM srun would kill its tasks at once; USR1, which asks a rank for the same, it passes on.
+        """
         if self._process.poll() is None:
-            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGUSR1 if number == signal.SIGTERM else number)
 
     def kill(self) -> None:
         """End every task at once: srun does so at its second SIGINT within a second."""

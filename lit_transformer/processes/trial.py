@@ -14,7 +14,10 @@ WRITE_WANDB = "lit_transformer.training.wandb_writer:serve"
 DRIFT_VARIABLE = "LIT_TRANSFORMER_ALLOW_DRIFT"
 """Set to 1 for ranks whose run may go on although the result will not be bit for bit the same."""
 PRELOAD = ("lit_transformer.training.preload",)
-WRITER_PRELOAD = ("lit_transformer.processes.unstoppable", "lit_transformer.training.wandb_writer")
+UNSTOPPABLE = "lit_transformer.processes.unstoppable"
+LEAVING_PRELOAD = (UNSTOPPABLE, *PRELOAD)
+"""For a runner within a SLURM job: its trials save at a signal, and their server must outlive them."""
+WRITER_PRELOAD = (UNSTOPPABLE, "lit_transformer.training.wandb_writer")
 """For a runner that only tracks: a launcher sends its signals to every process of the job, the server included."""
 
 

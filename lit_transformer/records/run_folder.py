@@ -50,6 +50,11 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def request_file(self) -> Path:
+        """What the run is asked while it is trained: to stop, to make room, to be pruned."""
+        return self.path / "request.json"
+
+    @property
     def log_file(self) -> Path:
         """Standard error of a sweep's trial."""
         return self.path / "log.txt"

@@ -24,6 +24,21 @@ class SweepFolder:
         return self.path / "plan.json"
 
     @property
+    def search_file(self) -> Path:
+        """How the sweep searches and stops, frozen; none where a grid runs to its end."""
+        return self.path / "search.json"
+
+    @property
+    def stops_file(self) -> Path:
+        """One line for each trial that was stopped early: cell, band, value, threshold, rank."""
+        return self.path / "stops.jsonl"
+
+    @property
+    def proposals(self) -> Path:
+        """The cells of a sweep that proposes them one after another: a file for each proposal."""
+        return self.path / "proposals"
+
+    @property
     def claims(self) -> Path:
         return self.path / "claims"
 

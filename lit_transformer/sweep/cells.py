@@ -27,6 +27,19 @@ class Cell:
     config: Mapping[str, object] = field(default_factory=dict)
     """The whole configuration as nested plain values; empty where there is a problem."""
     origins: Mapping[str, str] = field(default_factory=dict)
+    u: tuple[float, ...] = ()
+    """The point of a bayes sweep that the cell belongs to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What a sweep's cells are built of."""
+
+    parameters: Sequence[Parameter]
+    """With the seeds of `--seeds`, and with the values that the points have."""
+    experiments: Mapping[str, Sequence[Layer]]
+    """Each experiment's settings, read once."""
+    shell: Layer
 
 
 def build_cells(
@@ -39,14 +52,8 @@ def build_cells(
     cell that breaks a rule (heads that do not divide the width) is returned with its `problem`.
     """
     points = choose(sweep, seeds, choice or Choice())
-    parameters = drawn(with_seeds(sweep.parameters, seeds), sweep.method, points)
-    shell = shell_layer(overrides)
-    experiments, problems = _experiments(parameters, shell)
-    problems += _overrides_of_swept(parameters, shell)
-    problems += _wrong_settings(parameters, shell, experiments)
-    problems += _metric(sweep, parameters, shell, experiments)
-    if problems:
-        raise ConfigError(problems)
+    layers = checked_layers(sweep, overrides, seeds, points)
+    parameters, shell, experiments = layers.parameters, layers.shell, layers.experiments
     constant = {item.key: item.values[0] for item in parameters if not item.swept}
     origins = {item.key: item.origin for item in parameters}
     cells = []
@@ -55,9 +62,21 @@ def build_cells(
         chosen = {**values, **shell.values}
         cell = Layer({k: v for k, v in values.items() if k != "experiment"}, origins)
         own = Layer({k: v for k, v in shell.values.items() if k != "experiment"}, shell.origins)
-        layers = [*experiments[str(chosen["experiment"])], cell, own]
-        cells.append(_load(point, layers))
+        cells.append(load_cell(point, [*experiments[str(chosen["experiment"])], cell, own]))
     return cells
+
+
+def checked_layers(sweep: SweepFile, overrides: Sequence[str], seeds: int | None, points: Sequence[Point]) -> Layers:
+    """What cells are built of; raises ConfigError with everything wrong in the file, the overrides and the metric."""
+    parameters = drawn(with_seeds(sweep.parameters, seeds), sweep.method, points)
+    shell = shell_layer(overrides)
+    experiments, problems = _experiments(parameters, shell)
+    problems += _overrides_of_swept(parameters, shell)
+    problems += _wrong_settings(parameters, shell, experiments)
+    problems += _metric(sweep, parameters, shell, experiments)
+    if problems:
+        raise ConfigError(problems)
+    return Layers(parameters=parameters, experiments=experiments, shell=shell)
 
 
 def swept_keys(sweep: SweepFile, seeds: int | None = None) -> list[str]:
@@ -65,7 +84,8 @@ def swept_keys(sweep: SweepFile, seeds: int | None = None) -> list[str]:
     return [item.key for item in with_seeds(sweep.parameters, seeds) if item.swept]
 
 
-def _load(point: Point, layers: Sequence[Layer]) -> Cell:
+def load_cell(point: Point, layers: Sequence[Layer]) -> Cell:
+    """The cell of a point, with what is wrong about it."""
     name, values = point.name, point.values
     try:
         loaded = load_layers(layers)

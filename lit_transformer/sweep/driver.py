@@ -21,6 +21,7 @@ from lit_transformer.sweep.ledger import KEPT, End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
 from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
 from lit_transformer.sweep.pool import Local, Pool
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.views import Viewer, exit_status
@@ -86,29 +87,41 @@ def reopen(folder: SweepFolder, plan: Plan, again: tuple[End, ...]) -> None:
 
 
 def run_workers(
-    folder: SweepFolder, plan: Plan, slots: Slots, *, leaves: bool, allow_drift: bool = False, srun_nodes: int = 0
+    folder: SweepFolder,
+    plan: Plan,
+    slots: Slots,
+    *,
+    leaves: bool,
+    allow_drift: bool = False,
+    srun_nodes: int = 0,
+    since: str | None = None,
 ) -> int:
     """Run open cells by local workers until nothing is left for anybody; the status as of `drive`.
 
     `leaves`: others go on with what these workers leave, so a cell that a signal stops is open again. `srun_nodes`
-    counts the nodes of the SLURM job that this is, whose steps the trials of several ranks are.
+    counts the nodes of the SLURM job that this is, whose steps the trials of several ranks are. A request to stop
+    counts when it is newer than `since`, by default than now.
     """
+    request = StopRequest(folder, since)
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"driver-{os.getpid()}"))
     viewer = Viewer(folder, plan, ledger, total_steps(folder))
     environment = {DRIFT_VARIABLE: "1"} if allow_drift else {}
-    options = [*(["--leaves"] if leaves else []), *(["--srun", str(srun_nodes)] if srun_nodes else [])]
+    options = ["--since", request.since, "--srun", str(srun_nodes), *(["--leaves"] if leaves else [])]
     with Display(plan.metric, slots.workers) as display, Signals() as signals:
         pool = Pool(folder.path, slots.gpus, environment, options)
-        driver = Driver(folder, ledger, pool, viewer, display, signals, patience=PATIENT_SECONDS if leaves else 0.0)
+        patience = PATIENT_SECONDS if leaves else 0.0
+        driver = Driver(folder, ledger, pool, viewer, display, signals, request, patience)
         try:
             driver.run(slots.workers)
         finally:
             driver.pool.kill()
+        plan = read_plan(folder)
+        viewer.follow(plan, total_steps(folder))
         views = viewer.read()
         display.finish(views)
     if signals.received:
         return 128 + signals.received
-    return 1 if driver.gave_up else exit_status(views)
+    return 1 if driver.gave_up or unproposed(folder, plan.cells) else exit_status(views)
 
 
 class Signals:
@@ -144,23 +157,23 @@ class Driver:
     viewer: Viewer
     display: Display
     signals: Signals
+    request: StopRequest
     patience: float = 0.0
     """Seconds more than usual that workers have for stopping."""
     gave_up: bool = False
-    _request: StopRequest = field(init=False)
     _growth: PlanWatch = field(init=False)
     _deaths: int = field(default=0, init=False)
     _ended: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._request, self._growth = StopRequest(self.folder), PlanWatch(self.folder)
+        self._growth = PlanWatch(self.folder)
 
     def run(self, workers: int) -> None:
         """Until no worker has anything left to do, a signal or `sweep stop` comes, or nothing gets on."""
         for slot in range(workers):
             self.pool.start(slot)
         shown = 0.0
-        while self.pool.workers and not self.signals.received and not self._request.asked() and not self.gave_up:
+        while self.pool.workers and not self.signals.received and not self.request.asked() and not self.gave_up:
             time.sleep(TICK_SECONDS)
             self._relay()
             for worker, status in self.pool.ended():
@@ -181,7 +194,6 @@ class Driver:
         plan = read_plan(self.folder)
         self.ledger.cells = [cell.name for cell in plan.valid()]
         self.viewer.follow(plan, total_steps(self.folder))
-        self.display.say(f"the sweep has {len(self.ledger.cells)} cells now")
         busy = {worker.slot for worker in self.pool.workers}
         for slot in range(workers):
             if slot not in busy:
@@ -223,7 +235,7 @@ class Driver:
 
     def _stop(self) -> None:
         """Let trials finish their step and save; a second signal ends them at once."""
-        asked = self._request.asked() and not self.signals.received
+        asked = self.request.asked() and not self.signals.received
         by = "asked by `sweep stop`: " if asked else ""
         self.display.say(f"stopping: {by}trials finish their step and save; once more ends them at once")
         if not asked:  # else they see the request themselves

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import begin_growth, startup_cells, stop_rule
 from lit_transformer.sweep.cells import build_cells
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import duration
@@ -18,6 +20,7 @@ from lit_transformer.sweep.file import find_sweep, read_sweep
 from lit_transformer.sweep.foreign import foreign_plan, foreign_slots
 from lit_transformer.sweep.plan import Plan
 from lit_transformer.sweep.preparing import SIZE, ask
+from lit_transformer.sweep.propose import points_of
 from lit_transformer.sweep.run import make_plan, sweep_folder
 from lit_transformer.sweep.slots import Slots, divide
 
@@ -34,12 +37,17 @@ class DryRun:
     """Of one rank; what the times are estimated with."""
     measured: bool
     """Whether finished cells of this sweep measured it, and not a matrix product and a usual efficiency."""
+    points: int = 0
+    """Of a bayes sweep: those shown, which do not depend on results."""
+    unproposed: int = 0
+    """Points after them, which do."""
 
     @property
     def seconds(self) -> float:
         """Estimated time of the whole sweep."""
         times = [size["seconds"] for size in self.sizes.values()] or [0.0]
-        return max(sum(times) / self.slots.workers, *times)
+        whole = 1 + self.unproposed / self.points if self.points else 1
+        return max(whole * sum(times) / self.slots.workers, *times)
 
     def to_json(self) -> dict[str, object]:
         """What `sweep run --dry-run --json` prints."""
@@ -48,7 +56,8 @@ class DryRun:
             for cell in self.plan.cells
         ]
         slots = {"workers": self.slots.workers, "threads": self.slots.threads, "devices": self.slots.devices}
-        return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells}
+        return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells,
+                "unproposed": self.unproposed}  # fmt: skip
 
 
 def sweep_dry_run(
@@ -60,6 +69,7 @@ def sweep_dry_run(
     output: Path = Path("runs"),
     name: str | None = None,
     choice: Choice | None = None,
+    sampler: Sampler | None = None,
 ) -> DryRun:
     """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data.
 
@@ -68,11 +78,13 @@ def sweep_dry_run(
     file = read_sweep(find_sweep(sweep))
     for note in file.notes:
         print(note, file=sys.stderr)
+    growth = begin_growth(file, overrides, seeds, choice, sampler)
     if not file.ours:
         slots = foreign_slots(workers)
         plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
         return DryRun(plan, slots, {}, 0.0, measured=False)
-    cells = build_cells(file, overrides, seeds, choice)
+    stop_rule(file)
+    cells = build_cells(file, overrides, seeds, choice) if growth is None else startup_cells(growth)
     slots = divide(cells, workers)
     plan = make_plan(file, cells, slots, seeds)
     request = [
@@ -88,7 +100,9 @@ def sweep_dry_run(
     answer = ask(SIZE, {"cells": request, "rate": rate, "threads": slots.threads})
     sizes, speed = answer["cells"], answer["flops_per_second"]
     assert isinstance(sizes, dict) and isinstance(speed, int | float)
-    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]))
+    points = len(points_of(plan.cells))
+    rest = growth.cap - points if growth else 0
+    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]), points, rest)
 
 
 def finished_rate(folder: SweepFolder) -> float | None:
@@ -125,6 +139,8 @@ def print_dry_run(dry: DryRun) -> None:
     for cell in dry.plan.cells:
         if cell.problem is not None:
             console.print(f"impossible  {cell.name}: {cell.problem}", markup=False)
+    if dry.unproposed:
+        console.print(f"{dry.unproposed} points more are proposed from results", markup=False)
     console.print(_footer(dry), markup=False)
 
 

@@ -11,9 +11,10 @@ has come.
 import contextlib
 import json
 import os
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -86,6 +87,24 @@ class Claim:
             return False
         (self.folder / f"{self.cell}.{self.attempt}.{end}").touch()
         return True
+
+
+@contextlib.contextmanager
+def beating(claim: Claim) -> Iterator[None]:
+    """Show that the holder lives while the block runs, however long that takes."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT / 2):
+            claim.beat()
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Ledger:

@@ -13,6 +13,7 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.processes.ranks import SERVER_DIED
 from lit_transformer.records.atomic import FULL, write_json
 from lit_transformer.records.locks import is_locked
+from lit_transformer.records.requests import forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.sweep.ledger import KEPT, Attempts, Claim, End
 
@@ -57,6 +58,7 @@ def forget_end(run: RunFolder, patience: float = 10.0) -> bool:
     with _held(run, patience) as held:
         if held:
             run.result_file.unlink(missing_ok=True)
+            forget_request(run, "stop", "preempt")  # that it is to be pruned holds for the next attempt too
     return held
 
 

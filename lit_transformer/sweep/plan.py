@@ -25,6 +25,8 @@ class PlannedCell:
     """Whole, with derived values and threads, nested; empty where there is a problem."""
     origins: Mapping[str, str] = field(default_factory=dict)
     prepared: Mapping[str, object] = field(default_factory=dict)
+    u: Sequence[float] = ()
+    """The point of a bayes sweep that the cell belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +52,27 @@ def configs_file(folder: SweepFolder) -> Path:
 
 def write_plan(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
     """Freeze a plan; sweep.yaml, with `frozen` (file, overrides, seeds), comes last: it makes the folder a sweep's."""
+    write_cells(folder, plan)
+    text = yaml.safe_dump({**frozen, "threads": plan.threads}, sort_keys=False, allow_unicode=True)
+    write_text(folder.sweep_file, text)
+
+
+def write_cells(folder: SweepFolder, plan: Plan) -> None:
+    """Write the configurations, then the plan that names them: whoever sees a cell finds its configuration."""
     write_configs(folder, plan)
-    cells = [{"cell": cell.name, "values": dict(cell.values), "problem": cell.problem} for cell in plan.cells]
+    cells = [
+        {
+            "cell": cell.name,
+            "values": dict(cell.values),
+            "problem": cell.problem,
+            **({"u": list(cell.u)} if cell.u else {}),
+        }
+        for cell in plan.cells
+    ]
     metric = {"name": plan.metric, "goal": plan.goal}
     content = {"version": VERSION, "name": plan.name, "metric": metric, "swept": list(plan.swept),
                "threads": plan.threads, "cells": cells}  # fmt: skip
     write_json(folder.plan_file, content)
-    text = yaml.safe_dump({**frozen, "threads": plan.threads}, sort_keys=False, allow_unicode=True)
-    write_text(folder.sweep_file, text)
 
 
 def write_configs(folder: SweepFolder, plan: Plan) -> None:
@@ -85,7 +100,8 @@ def read_plan(folder: SweepFolder) -> Plan:
             f"{folder.plan_file} has version {version}; this is version {VERSION}. Start the sweep anew under --name."
         )
     cells = [
-        PlannedCell(name=item["cell"], values=item["values"], problem=item["problem"]) for item in content["cells"]
+        PlannedCell(name=item["cell"], values=item["values"], problem=item["problem"], u=tuple(item.get("u", ())))
+        for item in content["cells"]
     ]
     metric = content["metric"]
     return Plan(
@@ -107,15 +123,18 @@ def read_configs(folder: SweepFolder) -> dict[str, PlannedCell]:
     return found
 
 
-def differences(folder: SweepFolder, fresh: Plan) -> list[str]:
-    """What the frozen sweep and `fresh` disagree about, one line each; empty where the sweep can go on."""
+def differences(folder: SweepFolder, fresh: Plan, *, grows: bool = False) -> list[str]:
+    """What the frozen sweep and `fresh` disagree about, one line each; empty where the sweep can go on.
+
+    One that `grows` may have more cells than `fresh`, which has its first ones.
+    """
     old = read_plan(folder)
     lines = []
     for word in ("metric", "goal"):
         if getattr(old, word) != getattr(fresh, word):
             lines.append(f"{word}: {getattr(old, word)} -> {getattr(fresh, word)}")
     frozen, new = {cell.name: cell for cell in old.cells}, {cell.name: cell for cell in fresh.cells}
-    lines += _named("cells only in the sweep's folder", [name for name in frozen if name not in new])
+    lines += _named("cells only in the sweep's folder", [name for name in frozen if name not in new and not grows])
     lines += _named("cells only in the file now", [name for name in new if name not in frozen])
     for name in frozen.keys() & new.keys():
         if (frozen[name].problem is None) != (new[name].problem is None):

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.processes.hardware import check_devices
 from lit_transformer.processes.launched_settings import check_world
 from lit_transformer.records.atomic import write_json
@@ -21,13 +22,26 @@ PREPARE = "lit_transformer.training.prepare"
 SIZE = "lit_transformer.sweep.size"
 
 
-def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list[PlannedCell]:
+def check_here(config: ExperimentConfig) -> None:
+    """Raises UserError where this machine cannot train `config`."""
+    check_world(config, None)
+    check_devices(config)
+
+
+def prepare_cells(
+    cells: Sequence[Cell],
+    settings: Mapping[str, object],
+    check: Callable[[ExperimentConfig], None] = check_here,
+    *,
+    need: bool = True,
+) -> list[PlannedCell]:
     """Prepare the data of every valid cell, once per data set, and fill in what they decide.
 
-    `settings` (dotted) are decided for this machine. A cell whose data cannot be prepared gets a `problem`. Raises
-    UserError where no cell can be run, with every reason.
+    `settings` (dotted) are decided for the machine that trains, and `check` raises UserError for what it cannot train.
+    A cell whose data cannot be prepared gets a `problem`. Raises UserError where no cell can be run, with every reason,
+    if one is needed.
     """
-    cells = _with_device_problems(cells)
+    cells = _with_device_problems(cells, check)
     valid = [cell for cell in cells if cell.problem is None]
     decided = {cell.name: with_dotted(cell.config, _undecided(cell, settings)) for cell in valid}
     answers: Mapping[str, object] = {}
@@ -38,26 +52,24 @@ def prepare_cells(cells: Sequence[Cell], settings: Mapping[str, object]) -> list
     planned = []
     for cell in cells:
         if cell.problem is not None:
-            planned.append(PlannedCell(name=cell.name, values=cell.values, problem=cell.problem))
+            planned.append(PlannedCell(name=cell.name, values=cell.values, problem=cell.problem, u=cell.u))
             continue
         origins = {**cell.origins, **dict.fromkeys(_undecided(cell, settings), "this machine")}
         planned.append(_planned(cell, decided[cell.name], origins, answers.get(cell.name)))
-    if not any(cell.problem is None for cell in planned):
+    if need and not any(cell.problem is None for cell in planned):
         reasons = dict.fromkeys(str(cell.problem) for cell in planned)
         raise UserError("No cell of the sweep can be run.\n" + "\n".join(reasons))
     return planned
 
 
-def _with_device_problems(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, those that this machine's devices cannot train with the reason as their problem."""
+def _with_device_problems(cells: Sequence[Cell], check: Callable[[ExperimentConfig], None]) -> list[Cell]:
+    """The cells, those that the devices cannot train with the reason as their problem."""
     found: dict[str, str | None] = {}
     for cell in cells:
         key = _trainer(cell)
         if cell.problem is None and key not in found:
             try:
-                config = from_plain(cell.config)
-                check_world(config, None)
-                check_devices(config)
+                check(from_plain(cell.config))
                 found[key] = None
             except UserError as error:
                 found[key] = str(error)
@@ -95,9 +107,9 @@ def _get(config: Mapping[str, object], key: str) -> object:
 
 def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str], answer: object) -> PlannedCell:
     if not isinstance(answer, Mapping):
-        return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared")
+        return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared", u=cell.u)
     if answer["problem"]:
-        return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]))
+        return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]), u=cell.u)
     derived = dict(answer["derived"])
     return PlannedCell(
         name=cell.name,
@@ -105,4 +117,5 @@ def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str
         config=with_dotted(config, derived),
         origins={**origins, **dict.fromkeys(derived, "prepare")},
         prepared=dict(answer["prepared"]),
+        u=cell.u,
     )

@@ -12,11 +12,12 @@ LOOK_SECONDS = 1.0
 
 
 class StopRequest:
-    """Whether `sweep stop` was called since this object was made; an older request is answered and concerns nobody."""
+    """Whether `sweep stop` was called since then; an older request is answered and concerns nobody."""
 
-    def __init__(self, folder: SweepFolder) -> None:
+    def __init__(self, folder: SweepFolder, since: str | None = None) -> None:
+        """`since` is the newest request that does not count; None is the newest one now."""
         self._folder = folder
-        self._known = self._newest()
+        self.since = newest_request(folder) if since is None else since
         self._looked = time.monotonic()
         self._asked = False
 
@@ -25,11 +26,13 @@ class StopRequest:
         now = time.monotonic()
         if not self._asked and now - self._looked > LOOK_SECONDS:
             self._looked = now
-            self._asked = self._newest() != self._known
+            self._asked = newest_request(self._folder) not in (self.since, "")
         return self._asked
 
-    def _newest(self) -> object:
-        return read_json(self._folder.stop_file).get("id")
+
+def newest_request(folder: SweepFolder) -> str:
+    """The newest request to stop; empty where there was none."""
+    return str(read_json(folder.stop_file).get("id") or "")
 
 
 def ask_to_stop(folder: SweepFolder) -> None:

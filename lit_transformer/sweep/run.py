@@ -2,14 +2,17 @@
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
+from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import Stopping, begin_growth, first_cells, stop_rule
 from lit_transformer.sweep.cells import Cell, build_cells, swept_keys
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import line
@@ -26,8 +29,9 @@ from lit_transformer.sweep.plan import (
     write_configs,
     write_plan,
 )
-from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.preparing import check_here, prepare_cells
 from lit_transformer.sweep.requests import set_retries
+from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
 
@@ -44,6 +48,8 @@ def sweep_run(
     output: Path = Path("runs"),
     name: str | None = None,
     allow_drift: bool = False,
+    stopper: Stopping | None = None,
+    sampler: Sampler | None = None,
     per_device: int | None = None,
     retries: int = 0,
     choice: Choice | None = None,
@@ -52,24 +58,23 @@ def sweep_run(
 
     0 when every valid cell is complete or pruned, 130 or 143 when a signal stopped it, else 1. Raises UserError before
     the first trial for what the user can mend: the file, the overrides, data, a folder that another driver runs or
-    that holds another sweep. A cell that fails is run again `retries` times.
+    that holds another sweep. `stopper` replaces the rule that early_terminate names, `sampler` is what proposes the
+    cells of a bayes sweep. A cell that fails is run again `retries` times.
     """
     check_retries(retries)
     file = read_sweep(find_sweep(sweep))
     for note in file.notes:
         print(note, file=sys.stderr)
-    cells = build_cells(file, overrides, seeds, choice) if file.ours else []
+    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
+
+    def place(cells: Sequence[Cell]) -> Slots:
+        return divide(cells, workers, _frozen_threads(folder), per_device) if file.ours else foreign_slots(workers)
+
     try:
         with locked(folder):
-            if file.ours:
-                slots = divide(cells, workers, _frozen_threads(folder), per_device)
-                plan = make_plan(file, cells, slots, seeds)
-            else:
-                slots = foreign_slots(workers)
-                plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
-            _refuse(folder, freeze_foreign(folder, file))
-            _freeze(folder, plan, frozen=_frozen(file, overrides, seeds, slots, choice or Choice()))
+            plan, slots = frozen_plan(folder, file, search, cells, overrides, seeds, choice, place=place)
             set_retries(folder, retries)
             announce(folder, plan, slots)
             status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
@@ -80,9 +85,50 @@ def sweep_run(
             ) from None
         raise
     if status:
-        command = _command(sweep, overrides, seeds, output, name, choice or Choice())
+        command = _command(sweep, overrides, seeds, output, name, choice or Choice(), stopper, sampler)
         print(f"the same command continues: {command}", file=sys.stderr)
     return status, folder.path
+
+
+def asked_cells(
+    file: SweepFile, search: Frozen, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+) -> Sequence[Cell]:
+    """The cells that a sweep of our own begins with; raises UserError."""
+    if search.growth is not None:
+        return first_cells(search.growth)
+    if file.metric.target is not None:
+        said = "metric.target ends a bayes sweep alone"
+        print(f"{file.metric.origin}: {said}; every cell of this {file.method} is run", file=sys.stderr)
+    return build_cells(file, overrides, seeds, choice) if file.ours else []
+
+
+def frozen_plan(
+    folder: SweepFolder,
+    file: SweepFile,
+    search: Frozen,
+    cells: Sequence[Cell],
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    *,
+    place: Callable[[Sequence[Cell]], Slots],
+    check: Callable[[ExperimentConfig], None] = check_here,
+) -> tuple[Plan, Slots]:
+    """Freeze what a file asks for in its folder, or see that it is the same; the plan, and where its cells run.
+
+    `place` divides machines among the cells that there will be; `check` raises UserError for one that they cannot
+    train. The sweep's lock must be held.
+    """
+    if file.ours:
+        slots = place(list(cells) * (search.growth.cap if search.growth else 1))
+        plan = make_plan(file, cells, slots, seeds, check)
+    else:
+        slots = place([])
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+    _refuse(folder, freeze_foreign(folder, file))
+    asked = frozen_request(file, overrides, seeds, slots, choice or Choice())
+    freeze(folder, plan, asked, _for_machine(search, slots))
+    return plan if search.growth is None else read_plan(folder), slots  # with what was proposed since
 
 
 def sweep_retry(
@@ -122,17 +168,30 @@ def check_retries(retries: int) -> None:
         raise UserError(f"--retries {retries}: a failed cell is run again 0 times or more.")
 
 
-def make_plan(file: SweepFile, cells: Sequence[Cell], slots: Slots, seeds: int | None = None) -> Plan:
+def make_plan(
+    file: SweepFile,
+    cells: Sequence[Cell],
+    slots: Slots,
+    seeds: int | None = None,
+    check: Callable[[ExperimentConfig], None] = check_here,
+) -> Plan:
     """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
-    settings = {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
     return Plan(
         name=file.name,
         metric=file.metric.name,
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, settings),
+        cells=prepare_cells(cells, _settings(slots), check),
     )
+
+
+def _settings(slots: Slots) -> dict[str, object]:
+    return {"trainer.threads": slots.threads, "trainer.accelerator": slots.accelerator}
+
+
+def _for_machine(search: Frozen, slots: Slots) -> Frozen:
+    return replace(search, growth=replace(search.growth, settings=_settings(slots)) if search.growth else None)
 
 
 def sweep_folder(file: SweepFile, output: Path, name: str | None) -> SweepFolder:
@@ -144,23 +203,27 @@ def _frozen_threads(folder: SweepFolder) -> int | None:
     return read_plan(folder).threads if folder.exists() else None
 
 
-def _frozen(
+def frozen_request(
     file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots, choice: Choice
 ) -> dict[str, object]:
+    """What was asked for, as sweep.yaml keeps it."""
     given = dict(shell_layer(overrides).values)
     chosen = {"count": choice.count, "search_seed": choice.seed}
     return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, **chosen,
             "workers": slots.workers}  # fmt: skip
 
 
-def _freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object]) -> None:
+def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search: Frozen) -> None:
     """Write a new sweep's plan, or see that the folder's is the same. Raises UserError with the differences."""
     if not folder.exists():
+        freeze_search(folder, search)
         write_plan(folder, plan, frozen)
         return
-    _refuse(folder, differences(folder, plan))
+    _refuse(folder, differences(folder, plan, grows=search.growth is not None) + search_differences(folder, search))
     known = read_configs(folder)
-    if any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
+    if search.growth is not None:
+        freeze_search(folder, search)  # run_cap may have grown
+    elif any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
         write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
 
 
@@ -187,8 +250,14 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
     """Say on standard error what is about to run, and which cells cannot."""
     each = f"{slots.devices} ranks of {slots.threads}" if slots.devices > 1 else f"{slots.threads}"
     where = f"{slots.devices} GPU" if slots.gpus else f"{each} thread{'s' if slots.threads > 1 else ''}"
-    valid = len(plan.valid())
-    print(f"{valid} cells in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    growth = read_search(folder).growth
+    what = f"{growth.cap} points at most" if growth else f"{len(plan.valid())} cells"
+    print(f"{what} in {folder.path}: {slots.workers} workers, {where} a trial", file=sys.stderr)
+    announce_impossible(plan)
+
+
+def announce_impossible(plan: Plan) -> None:
+    """Say on standard error which cells cannot be run, and why."""
     for cell in plan.cells:
         if cell.problem is not None:
             view = CellView(cell=cell.name, values=cell.values, state="impossible", reason=cell.problem)
@@ -196,7 +265,14 @@ def announce(folder: SweepFolder, plan: Plan, slots: Slots) -> None:
 
 
 def _command(
-    sweep: str, overrides: Sequence[str], seeds: int | None, output: Path, name: str | None, choice: Choice
+    sweep: str,
+    overrides: Sequence[str],
+    seeds: int | None,
+    output: Path,
+    name: str | None,
+    choice: Choice,
+    stopper: str | None,
+    sampler: str | None,
 ) -> str:
     words = ["lit-transformer", "sweep", "run", sweep]
     words += ["--count", str(choice.count)] if choice.count is not None else []
@@ -204,4 +280,6 @@ def _command(
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--output", str(output)] if output != Path("runs") else []
     words += ["--name", name] if name else []
+    words += ["--stopper", stopper] if stopper else []
+    words += ["--sampler", sampler] if sampler else []
     return shlex.join([*words, *overrides])

@@ -14,6 +14,7 @@ from lit_transformer.sweep.driver import total_steps
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.plan import Plan, read_plan
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.views import CellView, Viewer, counts, exit_status, seconds_left
 
 
@@ -26,11 +27,13 @@ class SweepStatus:
     views: list[CellView]
     driven: bool
     """Whether somebody runs it: a driver, agents, pilots."""
+    unproposed: int = 0
+    """Points that a sweep which grows is still to propose."""
 
     @property
     def exit_status(self) -> int:
-        """0 only when every valid cell is complete or pruned."""
-        return exit_status(self.views)
+        """0 only when every valid cell is complete or pruned, and none is still to be proposed."""
+        return exit_status(self.views) or int(self.unproposed > 0)
 
     @property
     def seconds_left(self) -> float | None:
@@ -47,6 +50,7 @@ class SweepStatus:
             "metric": {"name": self.plan.metric, "goal": self.plan.goal},
             "running": self.driven,
             "counts": counts(self.views),
+            "unproposed": self.unproposed,
             "seconds_left": self.seconds_left,
             "cells": [view.to_json() for view in self.views],
         }
@@ -59,7 +63,7 @@ def sweep_status(path: Path) -> SweepStatus:
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"status-{os.getpid()}"))
     views = Viewer(folder, plan, ledger, total_steps(folder)).read()
     driven = is_locked(folder.lock.path) or any(view.state == "running" for view in views)
-    return SweepStatus(path, plan, views, driven)
+    return SweepStatus(path, plan, views, driven, unproposed(folder, plan.cells))
 
 
 def print_status(status: SweepStatus) -> None:
@@ -71,4 +75,5 @@ def print_status(status: SweepStatus) -> None:
             console.print(line(view, status.plan.metric), markup=False)
     left = status.seconds_left
     running = f", about {duration(left)} left" if left else "" if status.driven else ", nobody runs it"
-    console.print(summary(status.views) + running, markup=False)
+    rest = f", {status.unproposed} to be proposed" if status.unproposed else ""
+    console.print(summary(status.views) + rest + running, markup=False)

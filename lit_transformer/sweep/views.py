@@ -35,7 +35,9 @@ class CellView:
     """An estimate, while it runs."""
     attempts: int = 0
     reason: str | None = None
-    """Why it failed, diverged or cannot be built."""
+    """Why it failed, diverged, was stopped early or cannot be built."""
+    stop: Mapping[str, object] | None = None
+    """Where it was stopped early: the rule, its band, the value, the threshold, the rank."""
 
     def to_json(self) -> dict[str, object]:
         """As `sweep status --json` prints it."""
@@ -103,7 +105,7 @@ class Viewer:
 
     def _ended(self, cell: PlannedCell, run: RunFolder, state: State, known: Attempts) -> CellView:
         result = run.read_result()
-        error = result.get("error")
+        error, stop = result.get("error"), result.get("stop")
         return CellView(
             cell=cell.name,
             values=cell.values,
@@ -114,6 +116,7 @@ class Viewer:
             seconds=_number(result, "seconds"),
             attempts=known.highest,
             reason=str(error) if error else None,
+            stop=stop if isinstance(stop, Mapping) else None,
         )
 
 

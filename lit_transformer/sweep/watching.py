@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
@@ -14,9 +15,12 @@ from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.plan import read_plan
+from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import LOOK_SECONDS, ask_to_stop
 from lit_transformer.sweep.views import CellView, Viewer, exit_status
 
+ANYBODY_SECONDS = 10.0
+"""Between questions to SLURM's controller."""
 WATCH_SECONDS = 1.0
 """Between looks: the folder may lie on a file server."""
 
@@ -40,23 +44,35 @@ class Watcher:
             self._follow()
         return self.viewer.read()
 
+    def open(self) -> bool:
+        """Whether a cell is open or held, or is still to be proposed."""
+        return self.ledger.unsettled() or unproposed(self._folder, self.plan.cells) > 0
+
     def _follow(self) -> None:
         self.ledger.cells = [cell.name for cell in self.plan.valid()]
         self.viewer.follow(self.plan, total_steps(self._folder))
 
 
-def sweep_watch(path: Path) -> int:
-    """Show a sweep until nothing is left to do in it; the exit status as of `sweep status`. Raises UserError."""
+def sweep_watch(path: Path, *, anybody: Callable[[], bool] | None = None) -> int:
+    """Show a sweep until nothing is left to do in it; the exit status as of `sweep status`. Raises UserError.
+
+    `anybody` tells whether somebody may still run it; without anybody the watch ends too.
+    """
     watcher = Watcher(SweepFolder(path))
-    idle = False
+    idle, asked = False, time.monotonic()
     with Display(watcher.plan.metric, workers=1) as display:
         while True:
             views = watcher.views()
             running = sum(view.state == "running" for view in views)
             display.workers = max(1, running)
-            if not watcher.ledger.unsettled():
+            if not watcher.open():
                 break
-            if not running and not idle:
+            if anybody is not None and not running and time.monotonic() - asked > ANYBODY_SECONDS:
+                asked = time.monotonic()
+                if not anybody() and watcher.open():
+                    display.say(f"cells are left in {path}, and no pilot waits or runs; the same command continues")
+                    break
+            if not running and not idle and anybody is None:
                 display.say(f"nobody runs {path} now; `lit-transformer sweep agent {path}` would")
             idle = not running
             display.show(views)

@@ -1,8 +1,8 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
-`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--srun N]`; standard input is the
-pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask the trial to
-stop at its next step.
+`python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--since ID] [--srun N]`; standard
+input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask
+the trial to stop at its next step.
 """
 
 import argparse
@@ -17,19 +17,23 @@ from typing import Protocol
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.processes.srun_step import SrunStep
-from lit_transformer.processes.trial import TrialRunner
+from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
+from lit_transformer.records.requests import Request, What, write_request
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.foreign import Foreign, read_foreign
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
-from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger
+from lit_transformer.sweep.judge import Judge
+from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
+from lit_transformer.sweep.search import read_search
 
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
@@ -45,12 +49,12 @@ PATIENT_SECONDS = 120.0
 
 
 class StopFlag:
-    """Set by SIGTERM or SIGINT, and by `sweep stop`."""
+    """Set by SIGTERM, SIGINT or SIGUSR1, and by `sweep stop`."""
 
     def __init__(self, request: StopRequest) -> None:
         self._request = request
         self.signalled = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
     @property
@@ -91,10 +95,15 @@ class Worker:
     foreign: Foreign | None = field(init=False)
     """How the cells are started where they are no trials of ours."""
     _growth: PlanWatch = field(init=False)
+    _judge: Judge | None = field(init=False)
+    _proposer: Proposer | None = field(init=False)
     _data: LocalData = field(init=False, default_factory=LocalData)
 
     def __post_init__(self) -> None:
         self._growth = PlanWatch(self.folder)
+        search = read_search(self.folder)
+        self._judge = Judge(self.folder, search.stop) if search.stop else None
+        self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
         self.foreign = read_foreign(self.folder)
         self._read_plan()
 
@@ -107,9 +116,11 @@ class Worker:
                 claim = self.ledger.claim()
                 if claim is not None:
                     self._attempt(claim)
-                elif self.ledger.unsettled():
+                elif (following := self._propose()) is Next.WAIT or (
+                    following is Next.OVER and self.ledger.unsettled()
+                ):
                     time.sleep(IDLE_SECONDS)  # others' cells: one of them may yet be lost
-                elif not self._growth.changed():
+                elif following is Next.OVER and not self._growth.changed():
                     return 0
                 else:
                     self._read_plan()
@@ -128,6 +139,10 @@ class Worker:
         here = max(1, self.srun_nodes)
         self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
 
+    def _propose(self) -> Next:
+        """Propose the next cells of a sweep that grows, where it is this worker's turn."""
+        return self._proposer.propose() if self._proposer else Next.OVER
+
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
         done = kept_end(run)
@@ -137,7 +152,9 @@ class Worker:
         known = self.ledger.read().get(claim.cell, Attempts())
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
         try:
-            if not self._make_ready(run, self.configs[claim.cell]):
+            with beating(claim):  # preparing data here takes as long as it takes
+                ready = self._make_ready(run, self.configs[claim.cell])
+            if not ready:
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
                 return
@@ -208,13 +225,41 @@ class Worker:
             now = time.monotonic()
             if self.stop.asked and not asked_at:
                 asked_at = now
-                group.signal(signal.SIGTERM)
+                self._ask_to_stop(group, claim)
             grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
             if (asked_at and now - asked_at > grace) or (now - beat_at > HEARTBEAT and not claim.beat()):
                 group.kill()
             beat_at = now if now - beat_at > HEARTBEAT else beat_at
+            if self._judge is not None and not asked_at:
+                self._weigh(self._judge, claim.cell)
             time.sleep(POLL_SECONDS)
         return status
+
+    def _ask_to_stop(self, group: Group, claim: Claim) -> None:
+        """Let the trial save and end after its step.
+
+        By a file where this is one process of a job: SLURM may have sent SIGTERM to the trial too, and a second signal
+        would end it without a checkpoint; and srun kills its tasks at SIGTERM.
+        """
+        if not self.leaves or self.foreign is not None:
+            group.signal(signal.SIGTERM)
+            return
+        what: What = "stop" if self.stop.requested else "preempt"
+        try:
+            write_request(self.folder.cell(claim.cell), Request(what=what, why=f"its worker was asked to {what}"))
+        except OSError:  # a full disk: the trial's checkpoint would find no room either
+            group.signal(signal.SIGTERM)
+
+    def _weigh(self, judge: Judge, cell: str) -> None:
+        """Let the trial end early where the sweep's rule says so; a disk that is full now is asked again."""
+        try:
+            verdict = judge.look(cell, self.ledger.cells)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return
+        if verdict is not None:
+            say(f"{cell}: stopped early, {verdict}")
 
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
@@ -246,15 +291,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--worker", required=True)
     parser.add_argument("--gpus", default="")
     parser.add_argument("--leaves", action="store_true")
+    parser.add_argument("--since")
     parser.add_argument("--srun", type=int, default=0)
     options = parser.parse_args(arguments)
     end_with_stdin()
     folder = SweepFolder(options.folder)
-    stop = StopFlag(StopRequest(folder))
+    stop = StopFlag(StopRequest(folder, options.since))
     try:
         ledger = Ledger(folder.claims, [], Holder.here(options.worker))
         gpus = [gpu for gpu in options.gpus.split(",") if gpu]
-        runner = TrialRunner()
+        runner = TrialRunner(LEAVING_PRELOAD if options.leaves else PRELOAD)
         worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
         here = any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells)
         if worker.foreign is None and (here or not options.srun):

@@ -1,6 +1,7 @@
 """One rank's training, put together from a frozen run: data, task, trainer, and what happens at a step's end."""
 
 import hashlib
+import json
 import sys
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.registry import IMAGE_TASKS
 from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.show import to_plain
 from lit_transformer.data.cache import cache_root
 from lit_transformer.data.prepared import Prepared
 from lit_transformer.interop import initialise
@@ -28,7 +30,7 @@ from lit_transformer.training.registry import Parts, build_parts
 from lit_transformer.training.rollback import roll_back
 from lit_transformer.training.run_log import RunLog
 from lit_transformer.training.step_end import StepEnd
-from lit_transformer.training.stopping import Agreement, StopOnSignal
+from lit_transformer.training.stopping import Agreement, Requests, StopOnSignal
 from lit_transformer.training.trainer import build_trainer
 from lit_transformer.training.watchdog import Watchdog
 
@@ -81,9 +83,9 @@ def assemble(
     )
     end = StepEnd(
         config, total_steps=parts.total_steps, stop=stop, agreement=agreement, log=log, checkpoints=checkpoints,
-        guard=guard, averaging=averaging, watchdog=watchdog,
+        guard=guard, averaging=averaging, watchdog=watchdog, requests=Requests(run),
     )  # fmt: skip
-    callbacks: list[Callback] = [RanksAgree(run, found, agreement), end]
+    callbacks: list[Callback] = [RanksAgree(run, config, found, agreement), end]
     if rank == 0:
         unit = "pixels" if config.task in IMAGE_TASKS else "tokens"
         callbacks.append(ProgressReport(log, parts.total_steps, monitor=parts.task.monitor, unit=unit))
@@ -115,21 +117,23 @@ def _log(run: RunFolder, config: ExperimentConfig, parts: Parts) -> RunLog:
 
 
 class RanksAgree(Callback):
-    """Before the first step: every rank has read the same config and goes on from the same checkpoint."""
+    """Before the first step: every rank trains the same config and goes on from the same checkpoint."""
 
-    def __init__(self, run: RunFolder, found: Found | None, agreement: Agreement) -> None:
-        self._run, self._found, self._agreement = run, found, agreement
+    def __init__(self, run: RunFolder, config: ExperimentConfig, found: Found | None, agreement: Agreement) -> None:
+        self._run, self._config, self._found, self._agreement = run, config, found, agreement
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._agreement.start(trainer.world_size)
-        config = hashlib.sha256(self._run.config_file.read_bytes()).hexdigest()[:12]
+        # what this rank holds, and not the file: it may have read another one
+        held = json.dumps(to_plain(self._config), sort_keys=True)
+        config = hashlib.sha256(held.encode()).hexdigest()[:12]
         checkpoint = self._found.entry.sha256[:12] if self._found else "none"
         seen = self._agreement.gather((config, checkpoint))
         for rank, theirs in enumerate(seen):
             if theirs != seen[0]:
                 raise UserError(
                     f"rank {rank} sees another run in {self._run.path} than rank 0\n"
-                    f"  got      config.yaml and checkpoint {theirs}, on rank 0 {seen[0]} (SHA-256)\n"
+                    f"  got      config and checkpoint {theirs}, on rank 0 {seen[0]} (SHA-256)\n"
                     "  allowed  one folder, the same on every node\n"
                     "  fix      put runs on a file system that all nodes share"
                 )

@@ -25,6 +25,7 @@ from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import DRIFT_VARIABLE, TrialRunner
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.checkpoints import CheckpointFolder
+from lit_transformer.records.requests import forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.training.identity import identity
 from lit_transformer.training.resume import continue_from, frozen_layer
@@ -128,6 +129,7 @@ def reopened(run: RunFolder, loaded: Loaded, *, allow_drift: bool) -> tuple[RunF
     config, origins = resolved(loaded.config)
     prepared = _prepared_again(config, run)
     with _held(run):
+        forget_request(run)
         continue_from(run, identity(config, prepared["fingerprint"]), allow_drift=allow_drift, report=lambda text: None)
         run.freeze(to_plain(config), {**loaded.origins, **origins}, prepared)
     print(f"going on with {run.path} (torch and Lightning load first)", file=sys.stderr)

@@ -30,6 +30,9 @@ class Result:
     tokens_per_second: float = 0.0
     peak_memory_bytes: int = 0
     error: str | None = None
+    """Why it failed, diverged or was pruned."""
+    stop: dict[str, object] | None = None
+    """Of a pruned run: the rule, its band, the value, the threshold, the rank."""
 
 
 def write_result(run: RunFolder, result: Result) -> None:

@@ -20,6 +20,7 @@ from lit_transformer.processes.memory import keep_freed_memory
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.records.atomic import is_full, read_json
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
+from lit_transformer.records.requests import Request, forget_request, read_request
 from lit_transformer.records.run_folder import RunFolder, Status
 from lit_transformer.records.sweep_folder import sweep_of
 from lit_transformer.training.assemble import Assembled, assemble, world_size
@@ -92,10 +93,11 @@ class _Training:
         if made.end.stopped_by and not made.end.finished:
             return exit_status(made.end.stopped_by)
         if self.rank == 0:
-            result = _result(made)
+            result = _result(made, read_request(run) if made.end.pruned else None)
             keep = config.trainer.keep
             folder.prune(("best" if sweep_of(run) else "all") if keep == "auto" else keep)
             write_result(run, result)
+            forget_request(run)
         return 0
 
     def _set_up_process(self) -> None:
@@ -115,12 +117,14 @@ class _Training:
         return folder.newest(lambda text: None)
 
 
-def _result(made: Assembled) -> Result:
+def _result(made: Assembled, pruned: Request | None) -> Result:
     parts, steps = made.parts, made.trainer.global_step
     tokens = steps * parts.tokens_per_step
     flops = flops_per_token(parts.task.config)
     return Result(
-        status="complete",
+        status="pruned" if made.end.pruned else "complete",
+        error=pruned.why if pruned else None,
+        stop=dict(pruned.details) if pruned else None,
         metrics=made.checkpoints.best,
         best_step=made.checkpoints.best_step,
         last_metrics=made.log.last,

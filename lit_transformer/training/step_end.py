@@ -1,5 +1,6 @@
 """What happens after each optimizer step, in one order on every rank: agree, log, validate, save, stop."""
 
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from lit_transformer.training.checkpoints import Checkpoints
 from lit_transformer.training.non_finite import ADVICE, Diverged, Guard, check_finite
 from lit_transformer.training.random_state import random_state, seed_all, set_random_state
 from lit_transformer.training.run_log import RunLog
-from lit_transformer.training.stopping import Agreement, StopOnSignal
+from lit_transformer.training.stopping import PREEMPT, PRUNE, STOP, Agreement, Requests, StopOnSignal
 from lit_transformer.training.watchdog import Watchdog
 
 
@@ -44,16 +45,19 @@ class StepEnd(Callback):
         guard: Guard,
         averaging: Averaging,
         watchdog: Watchdog,
+        requests: Requests,
     ) -> None:
         self._config, self._total_steps = config, total_steps
         self._max_seconds = seconds(config.trainer.max_time) if config.trainer.max_time else None
         self._stop, self._agreement, self._guard = stop, agreement, guard
         self._log, self._checkpoints = log, checkpoints
-        self._averaging, self._watchdog = averaging, watchdog
+        self._averaging, self._watchdog, self._requests = averaging, watchdog, requests
         self._step = 0
         self._rank_state: dict[str, Any] | None = None
         self.stopped_by = 0
-        """The signal that ended the run; 0 where none did."""
+        """The signal that ended the run, or the one that a request to stop stands for; 0 where none did."""
+        self.pruned = False
+        """Whether the run's sweep has seen enough of it."""
         self.finished = False
         """Whether the run has nothing left to do."""
 
@@ -112,9 +116,15 @@ class StepEnd(Callback):
         validation_due, save_due = step % settings.val_every == 0, self._checkpoints.due(step)
         # a GPU is asked only where the host waits for it anyway
         look = trainer.strategy.root_device.type == "cpu" or log_due or validation_due or save_due
-        self.stopped_by, time_up, time_save, bad = self._agreement.largest(
-            self._stop.asked, self._time_is_up(), self._checkpoints.time_due(), self._guard.seen() if look else 0
+        self.stopped_by, time_up, time_save, bad, asked = self._agreement.largest(
+            self._stop.asked,
+            self._time_is_up(),
+            self._checkpoints.time_due(),
+            self._guard.seen() if look else 0,
+            self._requests.asked() if trainer.is_global_zero else 0,
         )
+        self.stopped_by = self.stopped_by or (signal.SIGTERM if asked in (STOP, PREEMPT) else 0)
+        self.pruned = asked == PRUNE
         if bad:
             self._log.training(trainer, task, step)
             self._log.end_step(step, write=trainer.is_global_zero)
@@ -131,7 +141,8 @@ class StepEnd(Callback):
         self.finished = last or (trainer.should_stop and not self.stopped_by)  # early stopping, in the validation
         if self.finished and self._log.logged_step != step:
             self._log.training(trainer, task, step)
-        trainer.should_stop = self.finished or bool(self.stopped_by)
+        self.pruned = self.pruned and not self.finished
+        trainer.should_stop = self.finished or bool(self.stopped_by) or self.pruned
         self._log.end_step(step, write=trainer.is_global_zero)
         self._guard.step = step + 1
         if save_due or time_save or trainer.should_stop:

@@ -2,11 +2,20 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from types import FrameType
 
 import torch
 from torch import distributed
+
+from lit_transformer.records.requests import WHATS, read_request
+from lit_transformer.records.run_folder import RunFolder
+
+STOP, PREEMPT, PRUNE = (1 + WHATS.index(what) for what in ("stop", "preempt", "prune"))
+"""Requests as the ranks exchange them; 0 is none."""
+LOOK_SECONDS = 0.1
+"""Between looks for a request: on a network file system each one costs as much as a small step."""
 
 
 class StopOnSignal:
@@ -27,6 +36,25 @@ class StopOnSignal:
 def exit_status(number: int) -> int:
     """130 for SIGINT, 143 for the others, 0 without a signal."""
     return {0: 0, signal.SIGINT: 130}.get(number, 143)
+
+
+class Requests:
+    """What others ask of a run, by a file in its folder; rank 0 looks."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._looked = 0.0
+
+    def asked(self) -> int:
+        """The request as a number."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return 0
+        self._looked = now
+        if not self._run.request_file.exists():
+            return 0
+        request = read_request(self._run)
+        return 1 + WHATS.index(request.what) if request else 0
 
 
 @dataclass

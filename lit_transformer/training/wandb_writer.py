@@ -118,7 +118,7 @@ class Followed:
         metrics = result.get("metrics")
         if isinstance(metrics, dict):
             self._run.summary.update({f"best/{name}": value for name, value in metrics.items()})
-        self._run.finish(exit_code=0 if result.get("status") == "complete" else 1)
+        self._run.finish(exit_code=0 if result.get("status") in ("complete", "pruned") else 1)
 
 
 def _image(
@@ -154,10 +154,11 @@ def auto_mode() -> str:
 
 
 def _run_id(run: RunFolder) -> str:
-    """The run's id on W&B: made once, so that a later upload or rebuild is the same run."""
+    """The run's id on W&B: W&B's agent's, or made once, so that a later upload or rebuild is the same run."""
     path = run.path / "wandb-id.txt"
     if not path.exists():
-        write_text(path, uuid.uuid4().hex[:12])
+        given = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+        write_text(path, given or uuid.uuid4().hex[:12])
     return path.read_text(encoding="utf-8").strip()
 
 

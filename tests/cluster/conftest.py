@@ -24,7 +24,8 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket={folder}/munge.socket
+# a requeued job starts no earlier than its credential ends
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -94,7 +95,7 @@ class Cluster:
     def shell(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of SLURM to its end, `environment` added."""
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=150, env={**self.environment, **environment}
+            command, capture_output=True, text=True, check=False, timeout=300, env={**self.environment, **environment}
         )
 
     def popen(self, *command: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:

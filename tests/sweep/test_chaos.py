@@ -2,8 +2,11 @@
 
 import contextlib
 import json
+import os
+import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +18,10 @@ import pytest
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.status import sweep_status
+from tests.training.chaos import count
 
+SWEEPS = max(1, count(0) // 50)
+"""`make chaos` runs ten."""
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 LONGER = [
     "trainer.max_steps=200", "trainer.val_every=100", "trainer.checkpoint_every=10", "tracking.wandb=offline",
@@ -89,6 +95,75 @@ def assert_same_numbers(one: Path, other: Path) -> None:
         logs = [(folder / "cells" / name / "metrics.jsonl").read_bytes() for folder in (one, other)]
         assert logs[0] == logs[1]
         assert len(logs[0]) > 500
+
+
+SHORT = [
+    "trainer.max_steps=120", "trainer.val_every=60", "trainer.checkpoint_every=5", "tracking.wandb=off",
+    "trainer.threads=1",
+]  # fmt: skip
+DRIVERS = 5
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1800 * SWEEPS)
+def test_24_cells_under_kills_of_trials_workers_and_drivers(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any]
+) -> None:
+    sweep = write_sweep(
+        "model.num_heads: {values: [1, 2]}", "model.num_layers: {values: [1, 2]}", "seed: {values: [0, 1, 2, 3, 4, 5]}"
+    )
+    calm = drive(sweep, "calm", workers=2, overrides=SHORT)
+    assert calm.wait(1200) == 0, calm.log.read_text()
+    for number in range(SWEEPS):
+        chaos = random.Random(number)
+        hits: Counter[str] = Counter()
+        run, status = drive(sweep, f"chaos-{number}", workers=2, overrides=SHORT), None
+        while status != 0:
+            status = disturb(run, chaos, hits)
+            if status != 0:  # killed, or a cell was killed four times in a row: the same command goes on
+                run = drive(sweep, f"chaos-{number}", workers=2, overrides=SHORT)
+        print(f"sweep {number}: killed {dict(hits)}")
+        assert_complete_once(run.folder)
+        assert_same_numbers(calm.folder, run.folder)
+        assert hits["trial"] >= 1
+
+
+def disturb(run: Any, chaos: random.Random, hits: Counter[str]) -> int:
+    """Kill a trial every 2 s, a worker every 30 s, and this driver once while any of the five is left to kill."""
+    start = time.monotonic()
+    next_trial, next_worker = start + 2, start + 30
+    end = start + chaos.uniform(15, 40) if hits["driver"] < DRIVERS else float("inf")
+    while (status := run.process.poll()) is None:
+        time.sleep(0.2)
+        now = time.monotonic()
+        with contextlib.suppress(psutil.Error):
+            if now > next_trial:
+                next_trial = now + 2
+                assert_one_writer(run)
+                trials = list(run.trials().values())
+                if trials:
+                    chaos.choice(trials).kill()
+                    hits["trial"] += 1
+            if now > next_worker and run.workers():
+                next_worker = now + 30
+                chaos.choice(run.workers()).kill()
+                hits["worker"] += 1
+            if now > end:
+                run.process.kill()
+                hits["driver"] += 1
+                return run.process.wait()
+    return int(status)
+
+
+def assert_one_writer(run: Any) -> None:
+    """No two trials, whoever started them, have a cell's log open; a trial's loader workers share its session."""
+    writers: dict[str, set[int]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            for file in process.open_files():
+                if file.path.startswith(str(run.folder)) and file.path.endswith("metrics.jsonl") and file.mode != "r":
+                    writers.setdefault(file.path, set()).add(os.getsid(process.pid))
+    assert all(len(sessions) == 1 for sessions in writers.values()), writers
 
 
 def test_failing_diverging_and_impossible_cells_hide_no_others(

@@ -36,3 +36,16 @@ def test_data_that_cannot_be_prepared_are_the_users(write_sweep: Callable[..., P
         sweep_dry_run(str(sweep), overrides=["data.path=nowhere.txt"], output=tmp_path / "runs")
     with pytest.raises(UserError, match="No cell of the sweep"):
         sweep_dry_run(str(write_sweep("model.num_heads: {values: [3, 5]}")), output=tmp_path / "runs")
+
+
+def test_the_bayes_sweep_that_ships_shows_the_points_that_are_drawn(
+    experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = sweep_dry_run("gpt_lr_bayes", overrides=[f"experiment={experiment}"], workers=2, output=tmp_path / "runs")
+    assert [cell.name[:4] for cell in dry.plan.valid()] == [f"{number:04d}" for number in range(10)]
+    assert (dry.points, dry.unproposed, dry.to_json()["unproposed"]) == (10, 30, 30)
+    rates = [float(str(cell.values["optimizer.lr"])) for cell in dry.plan.cells]
+    assert all(1e-4 < rate < 1e-1 for rate in rates)
+    print_dry_run(dry)
+    assert "30 points more are proposed from results" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from lit_transformer.sweep.holder import Holder
-from lit_transformer.sweep.ledger import ENDS, STALE, Claim, Ledger, read_claims
+from lit_transformer.sweep.ledger import ENDS, STALE, Claim, Ledger, beating, read_claims
+from tests.waiting import wait_for
 
 DEAD = Holder(worker="dead", host=Holder.here("x").host, pid=2**22 + 1, started=0.0)
 ELSEWHERE = Holder(worker="far", host="another machine", pid=os.getpid(), started=0.0)
@@ -100,6 +102,17 @@ def test_a_holder_on_another_machine_is_judged_by_its_heartbeat(tmp_path: Path) 
     assert here.claim() is None
     age(far, STALE + 5)
     assert claimed(here.claim()).attempt == 2
+
+
+def test_a_holder_that_is_busy_with_something_else_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_transformer.sweep.ledger.HEARTBEAT", 0.02)
+    far = claimed(ledger(tmp_path, ["a"], ELSEWHERE).claim())
+    age(far, STALE + 5)
+    old = far.path.stat().st_mtime
+    with beating(far):
+        wait_for(lambda: far.path.stat().st_mtime > old)
+    assert ledger(tmp_path, ["a"]).claim() is None
+    assert "heartbeat" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_an_empty_claim_is_held_until_its_heartbeat_is_stale(tmp_path: Path) -> None:

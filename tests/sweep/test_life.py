@@ -18,7 +18,7 @@ from lit_transformer.sweep.plan import read_configs, read_plan
 from lit_transformer.sweep.status import sweep_status
 from lit_transformer.sweep.watching import sweep_stop, sweep_watch
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 LONGER = ["trainer.max_steps=200", "trainer.val_every=100", "trainer.checkpoint_every=10", "trainer.threads=1"]
 
 

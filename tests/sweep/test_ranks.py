@@ -1,5 +1,6 @@
 """A sweep whose cells train on two ranks each."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.status import sweep_status
 
 
 def test_cells_on_two_ranks_equal_cells_on_one(write_sweep: Callable[..., Path], drive: Callable[..., Any]) -> None:
@@ -22,3 +24,34 @@ def test_cells_on_two_ranks_equal_cells_on_one(write_sweep: Callable[..., Path],
         for ours, theirs in zip(one, two, strict=True):
             for name, value in ours.items():
                 assert theirs[name] == pytest.approx(value, rel=1e-6), (cell, ours["step"], name)
+
+
+BROKEN = """
+import os
+import lit_transformer.config.load as load
+
+real = load.from_plain
+
+
+def from_plain(*arguments):
+    config = real(*arguments)
+    return load.with_values(config, {"optimizer.lr": 0.5}) if os.environ.get("RANK") == "1" else config
+
+
+load.from_plain = from_plain
+"""
+
+
+@pytest.mark.slow
+def test_a_rank_with_other_settings_is_caught_before_the_first_step(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "broken"), os.getcwd()]))
+    run = drive(write_sweep("seed: {values: [0]}"), overrides=["trainer.devices=2", "trainer.threads=1"])
+    assert run.wait() == 1, run.log.read_text()
+    (view,) = sweep_status(run.folder).views
+    assert view.state == "failed"
+    assert "rank 1 sees another run" in str(view.reason) and "  fix " in str(view.reason)
+    assert SweepFolder(run.folder).cell("seed=0").read_metrics() == []

@@ -1,0 +1,251 @@
+"""`sweep run --on slurm`: pilots, submitted by submitit, run a sweep's cells; the only place that knows submitit."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from lit_transformer.config.errors import UserError
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.suggest import did_you_mean
+from lit_transformer.records.atomic import read_json, write_json
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.bayes import Sampler
+from lit_transformer.sweep.begin import Stopping, begin_growth, stop_rule
+from lit_transformer.sweep.choice import Choice
+from lit_transformer.sweep.driver import RERUN, locked, reopen
+from lit_transformer.sweep.file import find_sweep, read_sweep
+from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.ledger import Ledger
+from lit_transformer.sweep.pilot import run_pilot
+from lit_transformer.sweep.plan import Plan, read_configs, read_plan
+from lit_transformer.sweep.propose import unproposed
+from lit_transformer.sweep.requests import newest_request, set_retries
+from lit_transformer.sweep.run import (
+    announce_impossible,
+    asked_cells,
+    check_retries,
+    frozen_plan,
+    sweep_folder,
+)
+from lit_transformer.sweep.search import Frozen
+from lit_transformer.sweep.slots import Slots
+from lit_transformer.sweep.slurm_settings import PilotSettings, sbatch_problem
+from lit_transformer.sweep.watching import sweep_watch
+from lit_transformer.sweep.worker import ranks_of
+
+NEVER = ("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "InvalidAccount",
+         "InvalidQOS")  # fmt: skip
+"""SLURM's reasons to keep a job waiting that no waiting mends."""
+SCHEDULE_SECONDS = 1.0
+"""What SLURM has for finding such a reason."""
+LOGS = "slurm"
+"""The folder of pilots' logs and job numbers in a sweep's folder."""
+
+
+def sweep_on_slurm(
+    sweep: str,
+    pilots: PilotSettings,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: int | None = None,
+    output: Path = Path("runs"),
+    name: str | None = None,
+    allow_drift: bool = False,
+    per_device: int | None = None,
+    retries: int = 0,
+    detach: bool = False,
+    choice: Choice | None = None,
+    stopper: Stopping | None = None,
+    sampler: Sampler | None = None,
+) -> tuple[int, Path]:
+    """Freeze a sweep, or find it frozen, submit pilots for its open cells, and watch; exit status and sweep's folder.
+
+    The pilots go on whatever becomes of this process. With `detach` 0 as soon as they are submitted, else as
+    `sweep watch`, and 1 when cells are left and no pilot is. Raises UserError as `sweep run`, and where SLURM, the
+    extra `slurm` or the partition is missing, or SLURM refuses a pilot.
+    """
+    check_retries(retries)
+    check_slurm(pilots)
+    file = read_sweep(find_sweep(sweep))
+    for note in file.notes:
+        print(note, file=sys.stderr)
+    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    cells = asked_cells(file, search, overrides, seeds, choice)
+    folder = sweep_folder(file, output, name)
+    kind = "cuda" if pilots.gpus else "cpu"
+    threads = read_plan(folder).threads if folder.exists() else pilots.cpus
+    slots = Slots(workers=pilots.pilots, devices=1, threads=threads, accelerator=kind)
+    with locked(folder):
+        plan, _ = frozen_plan(
+            folder,
+            file,
+            search,
+            cells,
+            overrides,
+            seeds,
+            choice,
+            place=lambda cells: slots,
+            check=lambda config: check_pilot(config, pilots),
+        )
+        set_retries(folder, retries)
+        reopen(folder, plan, RERUN)
+        announce_impossible(plan)
+    ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here("submit"))
+    if ledger.unsettled() or unproposed(folder, plan.cells):
+        submit(folder, pilots, per_device=per_device or 1, allow_drift=allow_drift)
+    if detach:
+        return 0, folder.path
+    return sweep_watch(folder.path, anybody=Queue(folder)), folder.path
+
+
+def check_slurm(pilots: PilotSettings) -> None:
+    """Raises UserError where SLURM's programs, the extra `slurm`, a controller or the partition are not there."""
+    missing = [program for program in ("sbatch", "srun", "squeue", "sinfo", "scontrol") if not shutil.which(program)]
+    if missing:
+        raise UserError(
+            f"--on slurm: SLURM is not installed here: {', '.join(missing)} not found on PATH\n"
+            "  fix      run this on a login node of the cluster; without SLURM: --on local, and `sweep agent` on every "
+            "other machine"
+        )
+    if find_spec("submitit") is None:
+        raise UserError(
+            "--on slurm: submitit is not installed\n  fix      pip install 'lit-transformer[slurm]'"
+        )  # fmt: skip
+    asked = subprocess.run(["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise UserError(
+            f"--on slurm: SLURM's controller does not answer: {asked.stderr.strip() or 'sinfo failed'}\n"
+            "  fix      try `sinfo`; ask whoever runs the cluster"
+        )
+    known = list(dict.fromkeys(asked.stdout.split()))
+    unknown = [part for part in (pilots.partition or "").split(",") if part and part not in known]
+    if unknown:
+        guess = did_you_mean(unknown[0], known)
+        raise UserError(
+            f"partition: got {unknown[0]}, which this cluster does not have\n"
+            f"  allowed  {', '.join(known)}\n"
+            f"  fix      {f'did you mean {guess}?' if guess else f'--partition {known[0] if known else chr(63)}'}"
+        )
+
+
+def check_pilot(config: ExperimentConfig, pilots: PilotSettings) -> None:
+    """Raises UserError where no pilot of this kind can train a cell."""
+    trainer = config.trainer
+    if trainer.accelerator == "cuda" and not pilots.gpus:
+        raise UserError(
+            "trainer.accelerator: got cuda, and pilots without GPUs\n  allowed  auto, cpu\n  fix      give --gpus N"
+        )
+    if pilots.gpus and trainer.accelerator in ("auto", "cuda") and trainer.devices > pilots.gpus:
+        raise UserError(
+            f"trainer.devices: got {trainer.devices}, and pilots with {pilots.gpus} GPUs a node\n"
+            f"  allowed  at most {pilots.gpus}\n  fix      give --gpus {trainer.devices}"
+        )
+    if pilots.nodes is not None and trainer.num_nodes > pilots.nodes:
+        raise UserError(
+            f"trainer.num_nodes: got {trainer.num_nodes}, and pilots of {pilots.nodes} nodes\n"
+            f"  allowed  at most {pilots.nodes}\n  fix      give --nodes {trainer.num_nodes}, or leave it out"
+        )
+
+
+def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow_drift: bool) -> list[str]:
+    """Submit as many pilots as are missing, and return their jobs' numbers. Raises UserError where SLURM refuses."""
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    there = queued(folder)
+    ranks = [ranks_of(cell) for cell in read_configs(folder).values()]
+    nodes, devices = max((nodes for nodes, _ in ranks), default=1), max((devices for _, devices in ranks), default=1)
+    if pilots.nodes is not None and pilots.nodes > nodes:
+        raise UserError(
+            f"--nodes: got {pilots.nodes}, and every cell trains on {nodes}\n"
+            f"  allowed  the nodes of the largest cell\n  fix      --pilots {pilots.nodes} runs as many cells at once"
+        )
+    # exec: the batch shell becomes the pilot, so that SLURM's signals to the batch step reach it
+    executor = SlurmExecutor(folder=folder.path.resolve() / LOGS, python=f"exec {shlex.quote(sys.executable)}")
+    executor.update_parameters(**_parameters(folder, read_plan(folder), pilots, nodes, devices))
+    jobs: list[str] = []
+    try:
+        for _ in range(pilots.pilots - len(there)):
+            since = newest_request(folder)
+            job = executor.submit(run_pilot, str(folder.path.resolve()), since, per_device, allow_drift)
+            jobs.append(job.job_id)
+            write_json(_jobs_file(folder), {"jobs": [*there, *jobs]})
+    except (FailedJobError, FailedSubmissionError) as error:
+        raise sbatch_problem(str(error)) from None
+    _check_that_they_can_run(jobs)
+    said = [f"{len(there)} pilots are there already: {' '.join(there)}"] if there else []
+    said += [f"submitted {len(jobs)} pilots: {' '.join(jobs)}; their logs: {folder.path / LOGS}"] if jobs else []
+    print("; ".join(said), file=sys.stderr)
+    return jobs
+
+
+def _parameters(folder: SweepFolder, plan: Plan, pilots: PilotSettings, nodes: int, devices: int) -> dict[str, object]:
+    """What submitit is told."""
+    named = {"partition": pilots.partition, "account": pilots.account, "qos": pilots.qos,
+             "constraint": pilots.constraint, "mem": pilots.mem}  # fmt: skip
+    return {
+        "job_name": f"sweep-{plan.name}"[:60],
+        "time": pilots.minutes,
+        "nodes": nodes,
+        "ntasks_per_node": max(devices, pilots.gpus) if pilots.gpus else devices,
+        "cpus_per_task": plan.threads,
+        "gpus_per_node": pilots.gpus or None,
+        "stderr_to_stdout": True,
+        "use_srun": False,
+        **{key: value for key, value in named.items() if value is not None},
+        "additional_parameters": {"signal": f"B:USR1@{pilots.lead_seconds}", "requeue": True, **pilots.sbatch},
+    }
+
+
+def _check_that_they_can_run(jobs: Sequence[str]) -> None:
+    """Cancel what SLURM took and will never start, and raise UserError with its reason."""
+    if not jobs:
+        return
+    time.sleep(SCHEDULE_SECONDS)
+    reasons = {job: reason for job, reason in _reasons().items() if job in jobs and reason in NEVER}
+    if reasons:
+        subprocess.run(["scancel", *jobs], capture_output=True, check=False)
+        raise sbatch_problem(f"a job that would wait for ever: {', '.join(sorted(set(reasons.values())))}")
+
+
+def _reasons() -> dict[str, str]:
+    """Job of mine -> why it waits; None where it runs."""
+    command = ["squeue", "--noheader", "--format=%i %r", "--me"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return {job: reason.strip() for job, _, reason in (line.strip().partition(" ") for line in lines)}
+
+
+class Queue:
+    """Whether pilots of a sweep wait or run; says why they wait, whenever that changes."""
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._folder = folder
+        self._said: dict[str, str] = {}
+
+    def __call__(self) -> bool:
+        there, reasons = queued(self._folder), _reasons()
+        waiting = {job: reasons[job] for job in there if reasons.get(job, "None") != "None"}
+        if waiting != self._said:
+            for job, reason in waiting.items():
+                print(f"pilot {job} waits: {reason}", file=sys.stderr)
+        self._said = waiting
+        return bool(there)
+
+
+def queued(folder: SweepFolder) -> list[str]:
+    """The sweep's pilots that wait or run."""
+    jobs = read_json(_jobs_file(folder)).get("jobs")
+    known = [str(job) for job in jobs] if isinstance(jobs, list) else []
+    if not known:
+        return []
+    there = _reasons()
+    return [job for job in known if job in there]
+
+
+def _jobs_file(folder: SweepFolder) -> Path:
+    return folder.path / LOGS / "jobs.json"
