@@ -92,7 +92,8 @@ def run(
     flags = {"pilots": pilots, "nodes": nodes, "gpus": gpus, "cpus": cpus, "time": time, "partition": partition,
              "account": account}  # fmt: skip
     options = {**flags, "slurm": slurm, "detach": detach or None}
-    own = {"per-device": per_device, "name": name, "retries": retries or None, "dry-run": dry_run or None}
+    own = {"per-device": per_device, "name": name, "retries": retries or None, "dry-run": dry_run or None,
+           "count": count, "search-seed": search_seed or None, "stopper": stopper, "sampler": sampler}  # fmt: skip
     _check_where(where, {"slurm": options, "not wandb": own, "not slurm": {"workers": workers}})
     if dry_run or as_json:
         from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run

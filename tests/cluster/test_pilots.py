@@ -15,7 +15,7 @@ from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.status import sweep_status
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 LONGER = ["trainer.max_steps=400", "trainer.val_every=200", "trainer.checkpoint_every=20", "trainer.threads=1"]
 SWEEP = """
 method: grid
@@ -49,7 +49,7 @@ class Pilots:
         logs = [*(self.folder / "slurm").glob("*.out"), *(self.folder / "cells").glob("*/log.txt")]
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in logs)
 
-    def until(self, condition: Callable[[], Any], seconds: float = 400) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 800) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = condition()

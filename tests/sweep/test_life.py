@@ -92,6 +92,7 @@ def test_a_failing_cell_is_retried_as_often_as_asked_and_goes_on(
     assert retried.wait() == 0, retried.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_old_cells_extends_nothing(
     write_sweep: Callable[..., Path], drive: Callable[..., Any]
 ) -> None:
