@@ -70,9 +70,7 @@ def test_it_prints_for_people_and_for_programs(folder: SweepFolder, capsys: pyte
     out = capsys.readouterr().out
     assert "bad: failed  why" in out
     assert "more" not in out
-    assert (
-        "1 of 7 cells done, 2 waiting, 1 running, 1 diverged, 1 failed, 1 stopped, 1 impossible, about" in out
-    )
+    assert "1 of 7 cells done, 2 waiting, 1 running, 1 diverged, 1 failed, 1 stopped, 1 impossible, about" in out
     read = json.loads(json.dumps(status.to_json()))
     assert read["counts"]["complete"] == 1
     assert [cell["cell"] for cell in read["cells"]] == [*CELLS, "odd"]
