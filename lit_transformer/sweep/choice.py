@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lit_transformer.config.errors import UserError
@@ -95,7 +95,7 @@ def _of_grid(sweep: SweepFile, parameters: Sequence[Parameter], cap: int | None,
     return [Point(name=cell_name(values), values=values) for values in found]
 
 
-def _first(found: Iterable[dict[str, object]], cap: int, but: str | None) -> Iterable[dict[str, object]]:
+def _first(found: Iterable[dict[str, object]], cap: int, but: str | None) -> Iterator[dict[str, object]]:
     """The points among the first `cap` that differ in more than the key `but`."""
     seen: set[str] = set()
     for values in found:

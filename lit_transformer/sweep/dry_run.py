@@ -81,7 +81,7 @@ def sweep_dry_run(
     growth = begin_growth(file, overrides, seeds, choice, sampler)
     if not file.ours:
         slots = foreign_slots(workers)
-        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
         return DryRun(plan, slots, {}, 0.0, measured=False)
     stop_rule(file)
     cells = build_cells(file, overrides, seeds, choice) if growth is None else startup_cells(growth)

@@ -12,7 +12,9 @@ from lit_transformer.config.layers import shell_value
 from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import build_cells, swept_keys
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, freeze_foreign
 from lit_transformer.sweep.plan import Plan, PlannedCell, changed_settings, flat, read_configs, read_plan, write_plan
 from lit_transformer.sweep.preparing import prepare_cells
 
@@ -61,7 +63,7 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
         given, varied = frozen.get("overrides"), swept_keys(file, count)
         kept = {key: value for key, value in given.items() if key not in varied} if isinstance(given, Mapping) else {}
         overrides = [f"{key}={_typed(value)}" for key, value in kept.items()]
-        fresh = _fresh(folder, file, overrides, count, old)
+        fresh = _fresh(folder, file, overrides, count, old, _choice(file, frozen))
         found = _compare(folder, old, fresh)
         if found.added and not dry_run:
             swept = sorted({*old.swept, *fresh.swept})
@@ -75,12 +77,32 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
     return found
 
 
-def _fresh(folder: SweepFolder, file: SweepFile, overrides: Sequence[str], seeds: int | None, old: Plan) -> Plan:
+def _choice(file: SweepFile, frozen: Mapping[str, object]) -> Choice:
+    """As the sweep was begun, but a file's run_cap goes before an earlier --count."""
+    count, seed = frozen.get("count"), frozen.get("search_seed")
+    return Choice(
+        count=count if isinstance(count, int) and file.run_cap is None else None,
+        seed=seed if isinstance(seed, int) else 0,
+    )
+
+
+def _fresh(
+    folder: SweepFolder, file: SweepFile, overrides: Sequence[str], seeds: int | None, old: Plan, choice: Choice
+) -> Plan:
     """The file's plan with what the folder decided for its machine: threads and accelerator."""
+    different = freeze_foreign(folder, file)
+    if different:
+        raise UserError(
+            f"{folder.path} cannot be extended by this file: its cells are started otherwise (folder -> file)\n"
+            + "\n".join(f"  {text}" for text in different)
+            + "\n  fix      run the file as a sweep of its own: sweep run FILE --name NAME"
+        )
+    if not file.ours:
+        return replace(foreign_plan(file, old.threads, overrides=overrides, seeds=seeds, choice=choice), name=old.name)
     known = [dict(flat(cell.config)) for cell in read_configs(folder).values()]
     accelerator = known[0]["trainer.accelerator"] if known else "cpu"
     settings = {"trainer.threads": old.threads, "trainer.accelerator": accelerator}
-    cells = prepare_cells(build_cells(file, overrides, seeds), settings)
+    cells = prepare_cells(build_cells(file, overrides, seeds, choice), settings)
     return Plan(
         name=old.name,
         metric=file.metric.name,

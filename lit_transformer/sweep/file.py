@@ -105,7 +105,7 @@ def parse_sweep(root: Located, shown: str, stem: str) -> SweepFile:
     command = read_command(given.get("command"), program, reader)
     sections = (read_metric(given.get("metric"), reader), read_early_terminate(given.get("early_terminate"), reader))
     run_cap = reader.whole("run_cap", given.get("run_cap"), least=1)
-    ours = is_ours(command, program) and ("program" in given or "command" in given) <= (command is not None)
+    ours = is_ours(command, program) and (command is not None or not {"command", "program"} & given.keys())
     parameters = _parameters(given.get("parameters"), method, reader, ours=ours)
     if reader.problems:
         raise ConfigError(reader.problems)

@@ -115,19 +115,23 @@ def read_foreign(folder: SweepFolder) -> Foreign | None:
 
 def freeze_foreign(folder: SweepFolder, file: SweepFile) -> list[str]:
     """Write how the cells are started, before the plan makes the folder a sweep's; where it is one, the differences."""
-    fresh = Foreign.of(file)
+    fresh = None if file.ours else Foreign.of(file)
     if not folder.exists():
-        write_json(folder.path / FILE, asdict(fresh))
+        if fresh is None:
+            (folder.path / FILE).unlink(missing_ok=True)  # of a sweep that was not begun
+        else:
+            write_json(folder.path / FILE, asdict(fresh))
         return []
     known = read_foreign(folder)
-    if known is None:
-        return ["command: lit-transformer trial -> " + " ".join(fresh.command)]
+    if known is None or fresh is None:
+        words = ["lit-transformer trial" if item is None else _shown(item.command) for item in (known, fresh)]
+        return [] if known is fresh else [f"command: {' -> '.join(words)}"]
     pairs = ((word, getattr(known, word), getattr(fresh, word)) for word in ("command", "program", "project", "entity"))
     return [f"{word}: {_shown(old)} -> {_shown(new)}" for word, old, new in pairs if _shown(old) != _shown(new)]
 
 
 def foreign_plan(
-    file: SweepFile, slots: Slots, *, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+    file: SweepFile, threads: int, *, overrides: Sequence[str], seeds: int | None, choice: Choice | None
 ) -> Plan:
     """The plan of such a sweep; raises UserError for what has no meaning there."""
     _check(file, overrides, seeds)
@@ -142,7 +146,7 @@ def foreign_plan(
     ]
     swept = [item.key for item in file.parameters if item.swept]
     return Plan(
-        name=file.name, metric=file.metric.name, goal=file.metric.goal, swept=swept, threads=slots.threads, cells=cells
+        name=file.name, metric=file.metric.name, goal=file.metric.goal, swept=swept, threads=threads, cells=cells
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 
 def grid(
-    axes: Mapping[str, Sequence[object]], places: Mapping[str, Sequence[str]] | None = None
+    axes: Mapping[str, Sequence[object]], places: Mapping[str, tuple[str, ...]] | None = None
 ) -> Iterator[dict[str, object]]:
     """Every combination of the axes' values: names sorted, the last one varying fastest, values in the order given.
 

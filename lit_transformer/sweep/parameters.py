@@ -4,7 +4,6 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.config.yaml_lines import Located
@@ -68,7 +67,7 @@ def notes_of(parameters: Iterable[Parameter]) -> tuple[str, ...]:
         kind = item.distribution
         if isinstance(kind, LogUniform | InvLogUniform):
             name = names[type(kind)]
-            low, high = sorted((cast(float, kind.ppf(0)), cast(float, kind.ppf(1))))
+            low, high = sorted((kind.ppf(0), kind.ppf(1)))
             notes.append(
                 f"{item.origin}: {item.key}: {name} takes exponents of e: its values go from {low:.3g} to {high:.3g}; "
                 f"{name}_values takes the values themselves"

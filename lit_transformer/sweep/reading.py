@@ -72,11 +72,11 @@ class Reader:
         if item is None:
             return None
         value = item.value
-        finite = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-        if finite and (above is None or value > above):
-            return value
-        self.wrong(key, item, "a number" if above is None else f"a number above {above:g}")
-        return None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+        if not isinstance(value, int | float) or not number or (above is not None and value <= above):
+            self.wrong(key, item, "a number" if above is None else f"a number above {above:g}")
+            return None
+        return value
 
     def flag(self, key: str, item: Located | None, *, default: bool) -> bool:
         """True or false."""

@@ -121,9 +121,10 @@ def frozen_plan(
         plan = make_plan(file, cells, slots, seeds, check)
     else:
         slots = place([])
-        plan = foreign_plan(file, slots, overrides=overrides, seeds=seeds, choice=choice)
-        _refuse(folder, freeze_foreign(folder, file))
-    freeze(folder, plan, frozen_request(file, overrides, seeds, slots), _for_machine(search, slots))
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+    _refuse(folder, freeze_foreign(folder, file))
+    request = frozen_request(file, overrides, seeds, slots, choice or Choice())
+    freeze(folder, plan, request, _for_machine(search, slots))
     return plan if search.growth is None else read_plan(folder), slots  # with what was proposed since
 
 
@@ -199,10 +200,14 @@ def _frozen_threads(folder: SweepFolder) -> int | None:
     return read_plan(folder).threads if folder.exists() else None
 
 
-def frozen_request(file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots) -> dict[str, object]:
+def frozen_request(
+    file: SweepFile, overrides: Sequence[str], seeds: int | None, slots: Slots, choice: Choice
+) -> dict[str, object]:
     """What was asked for, as sweep.yaml keeps it."""
     given = dict(shell_layer(overrides).values)
-    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, "workers": slots.workers}
+    chosen = {"count": choice.count, "search_seed": choice.seed}
+    return {"sweep": file.source, "file": file.shown, "overrides": given, "seeds": seeds, **chosen,
+            "workers": slots.workers}  # fmt: skip
 
 
 def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search: Frozen) -> None:

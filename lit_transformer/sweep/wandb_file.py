@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -37,7 +38,7 @@ def read_wandb_file(folder: Path, run_id: str) -> Logged:
     return logged
 
 
-def _records(file: Path) -> Iterator[dict[str, dict[str, dict[str, object]]]]:
+def _records(file: Path) -> Iterator[dict[str, Any]]:
     offline = {**os.environ, "WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}  # else it opens a connection
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
     done = subprocess.run(command, env=offline, capture_output=True, text=True, errors="replace", check=False)

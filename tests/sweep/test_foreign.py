@@ -16,6 +16,7 @@ from lit_transformer.records.locks import is_locked
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+from lit_transformer.sweep.extending import sweep_extend
 from lit_transformer.sweep.program import Program
 from lit_transformer.sweep.run import sweep_run
 from lit_transformer.sweep.status import sweep_status
@@ -88,7 +89,12 @@ def test_an_ordinary_wandb_script_runs_offline_and_its_metric_is_shown(sweep: Pa
     assert again.returncode == 1, again.stderr
     known = {view.cell: view.attempts for view in sweep_status(folder).views}
     assert known == {"width=2": 1, "width=3": 2, "width=4": 1}
+    sweep.write_text(sweep.read_text().replace("[2, 3, 4]", "[2, 3, 4, 5]"))
+    found = sweep_extend(folder, "mine.yaml", dry_run=True)
+    assert ([cell.name for cell in found.added], found.gone) == (["width=5"], [])
     sweep.write_text(sweep.read_text().replace('"${args}"', '"${args_no_hyphens}"'))
+    with pytest.raises(UserError, match="its cells are started otherwise"):
+        sweep_extend(folder, "mine.yaml", dry_run=True)
     with pytest.raises(UserError, match=r"command: .*\$\{args\} -> .*\$\{args_no_hyphens\}"):
         sweep_run("mine.yaml")
 

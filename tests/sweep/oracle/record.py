@@ -132,12 +132,22 @@ def record_grid() -> None:
     pick, cases = random.Random(2), []
     while len(cases) < SPECS["grid"]:
         parameters = random_parameters(pick, 0)
+        if len({*dotted(parameters)}) < len([*dotted(parameters)]):
+            continue  # a.b and, under a, b: two parameters for W&B, one setting twice for us
         runs = sweeps.next_runs({"method": "grid", "parameters": parameters}, [], n=61)
         if runs[-1] is not None:  # more than 60 cells
             continue
         cells = [{key: item["value"] for key, item in run.config.items()} for run in runs[:-1]]
         cases.append({"parameters": parameters, "cells": cells})
     write("grid", "sweeps 0.2.0: next_runs of a grid until there is none", cases)
+
+
+def dotted(parameters: dict, prefix: str = "") -> list:
+    found: list = []
+    for key, item in parameters.items():
+        inner = item.get("parameters")
+        found += [f"{prefix}{key}"] if inner is None else dotted(inner, f"{prefix}{key}.")
+    return found
 
 
 def random_parameters(pick: random.Random, depth: int) -> dict:
