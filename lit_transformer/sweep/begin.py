@@ -38,15 +38,15 @@ def stop_rule(file: SweepFile, stopper: Stopping | None = None) -> StopRule | No
             "  got      no early_terminate\n"
             "  fix      write early_terminate: {type: hyperband, min_iter: 3}"
         )
-    found, eta, strict = (LEAST,), float(FACTOR), True
+    found, eta, strict = [LEAST], float(FACTOR), True
     if given is not None:
-        found = tuple(bands(min_iter=given.min_iter, max_iter=given.max_iter, s=given.s or 0, eta=given.eta))
+        found = bands(min_iter=given.min_iter, max_iter=given.max_iter, s=given.s or 0, eta=given.eta)
         eta, strict = float(check_factor(given.eta) if stopper == "asha" else given.eta), given.strict
     return StopRule(
         stopper="asha" if stopper == "asha" else "hyperband",
         metric=file.metric.name,
         goal="maximize" if file.metric.goal == "maximize" else "minimize",
-        bands=found,
+        bands=tuple(found),
         eta=eta,
         strict=strict,
     )

@@ -49,7 +49,10 @@ def choose(sweep: SweepFile, seeds: int | None = None, choice: Choice | None = N
     if sweep.method == "grid":
         return _of_grid(sweep, parameters, cap, replicated=seeds is not None)
     if sweep.method != "random":
-        raise UserError(f"{sweep.shown}: method: {sweep.method} has no list of points; its cells follow from results.")
+        raise UserError(
+            f"{sweep.shown}: method: {sweep.method} has no list of points; its cells follow from results.\n"
+            "  fix      a larger run_cap, and the same `sweep run` again, go on from what is there"
+        )
     if cap is None:
         raise UserError(
             f"run_cap\n  at       {sweep.shown}\n  got      method: random without a run_cap, which never ends\n"

@@ -68,7 +68,7 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
         if found.added and not dry_run:
             swept = sorted({*old.swept, *fresh.swept})
             known = read_configs(folder)
-            cells = [replace(known.get(cell.name, cell), values=cell.values, problem=cell.problem)
+            cells = [replace(known.get(cell.name, cell), values=cell.values, problem=cell.problem, u=cell.u)
                      for cell in old.cells]  # fmt: skip
             grown = replace(old, swept=swept, cells=[*cells, *found.added])
             write_plan(

@@ -36,6 +36,12 @@ class StopRule:
     eta: float
     strict: bool = True
 
+    def band(self, history: list[float]) -> int:
+        """The newest band that a trial has reached; 0 before the first."""
+        if self.stopper == "asha":
+            return max(halving.rungs(len(history), self.bands[0], round(self.eta)), default=0)
+        return max((band for band in self.bands if band <= len(history)), default=0)
+
     def decide(self, history: list[float], others: list[list[float]]) -> Verdict | None:
         """What the rule says of a trial and the other trials; None before its first band."""
         if self.stopper == "asha":
@@ -98,12 +104,13 @@ class Judge:
         if not history or (len(history) == self._length and now - self._weighed < AGAIN_SECONDS):
             return None
         self._length, self._weighed = len(history), now
+        band = self._rule.band(history)
+        if not band or (self._rule.stopper == "asha" and band == self._band):
+            return None  # Optuna judges a trial once a rung
+        self._band = band
         found = [self._histories.of(other) for other in others if other != cell]
         verdict = self._rule.decide(history, [values for values in found if values])
-        if verdict is None or (self._rule.stopper == "asha" and verdict.band == self._band):
-            return None  # Optuna judges a trial once a rung
-        self._band = verdict.band
-        if not verdict.stop:
+        if verdict is None or not verdict.stop:
             return None
         append_stop(self._folder, cell, verdict)
         write_request(self._folder.cell(cell), Request(what="prune", why=str(verdict), details=verdict.to_json()))

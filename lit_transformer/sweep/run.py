@@ -96,6 +96,9 @@ def asked_cells(
     """The cells that a sweep of our own begins with; raises UserError."""
     if search.growth is not None:
         return first_cells(search.growth)
+    if file.metric.target is not None:
+        said = "metric.target ends a bayes sweep alone"
+        print(f"{file.metric.origin}: {said}; every cell of this {file.method} is run", file=sys.stderr)
     return build_cells(file, overrides, seeds, choice) if file.ours else []
 
 
@@ -123,8 +126,8 @@ def frozen_plan(
         slots = place([])
         plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
     _refuse(folder, freeze_foreign(folder, file))
-    request = frozen_request(file, overrides, seeds, slots, choice or Choice())
-    freeze(folder, plan, request, _for_machine(search, slots))
+    asked = frozen_request(file, overrides, seeds, slots, choice or Choice())
+    freeze(folder, plan, asked, _for_machine(search, slots))
     return plan if search.growth is None else read_plan(folder), slots  # with what was proposed since
 
 

@@ -38,8 +38,12 @@ def hartmann(u: Sequence[float]) -> float:
     return -sum(alpha * math.exp(-each) for alpha, each in zip(ALPHA, far, strict=True))
 
 
+def space(function: Function, dimensions: int, seed: int) -> Search:
+    return Search(axes=tuple(Axis(key=f"x{index}") for index in range(dimensions)), seed=f"{function.__name__}/{seed}")
+
+
 def ours(function: Function, dimensions: int, points: int, seed: int) -> float:
-    search = Search(axes=tuple(Axis(key=f"x{index}") for index in range(dimensions)), seed=str(seed))
+    search = space(function, dimensions, seed)
     seen: list[Seen] = []
     for number in range(points):
         u = suggest(search, seen, number)
@@ -50,6 +54,9 @@ def ours(function: Function, dimensions: int, points: int, seed: int) -> float:
 def theirs(function: Function, dimensions: int, points: int, seed: int) -> float:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    for number in range(STARTUP):  # from the same beginning, which is chance
+        u = suggest(space(function, dimensions, seed), [], number)
+        study.enqueue_trial({f"x{index}": each for index, each in enumerate(u)})
 
     def objective(trial: optuna.Trial) -> float:
         return function([trial.suggest_float(f"x{index}", 0, 1) for index in range(dimensions)])
@@ -70,6 +77,25 @@ def test_no_worse_than_optunas_own_study(function: Function, dimensions: int) ->
         min(function([_uniform(seed, i, j) for j in range(dimensions)]) for i in range(points)) for seed in range(20)
     ]
     assert stats.mannwhitneyu(mine, chance, alternative="less").pvalue < 0.01
+
+
+def test_the_same_question_has_the_same_answers_as_in_optunas_own_study() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    scales = {name: optuna.distributions.FloatDistribution(0, 1) for name in ("x0", "x1")}
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=3))
+    study.optimize(lambda trial: branin([trial.suggest_float(name, 0, 1) for name in scales]), n_trials=30)
+    seen = [
+        Seen(u=tuple(trial.params.values()), state="complete", values=(trial.value or 0,)) for trial in study.trials
+    ]
+    mine, its = [], []
+    for draw in range(100):
+        study.sampler = optuna.samplers.TPESampler(seed=draw)
+        trial = study.ask(scales)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        its.append(tuple(trial.params.values()))
+        mine.append(suggest(space(branin, 2, 0), seen, 30, draw))
+    for index in range(2):
+        assert stats.ks_2samp([u[index] for u in mine], [u[index] for u in its]).pvalue > 0.05
 
 
 def _uniform(seed: int, *parts: int) -> float:

@@ -39,13 +39,13 @@ def write(tmp_path: Path, experiment: Path) -> Path:
     return sweep
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_a_bad_cell_is_stopped_early(
     tmp_path: Path, experiment: Path, drive: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = write(tmp_path, experiment)
     run = drive(sweep, overrides=["trainer.threads=1"])
-    assert run.wait() == 0, run.log.read_text()
+    assert run.wait(600) == 0, run.log.read_text()
 
     folder = SweepFolder(run.folder)
     names = {Path(str(cell.values["experiment"])).stem: cell.name for cell in read_plan(folder).cells}
@@ -81,7 +81,7 @@ def test_a_bad_cell_is_stopped_early(
     assert str(runs.loc["pruned", "error"]).startswith("hyperband")
 
     again = drive(sweep, overrides=["trainer.threads=1"])
-    assert again.wait() == 0
+    assert again.wait(480) == 0
     assert {known.highest for known in read_claims(folder.claims).values()} == {1}
 
 
