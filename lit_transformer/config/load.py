@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 UNKNOWN_ORIGIN = "unknown"
+_DEFAULTS = ExperimentConfig()
 
 
 @dataclass(frozen=True)
@@ -159,22 +160,43 @@ def _shown(value: object) -> str:
 
 
 def _build(kind: str, values: Mapping[str, object]) -> ExperimentConfig:
-    """Merge dotted values into the schema's defaults with OmegaConf, which checks every type once more."""
+    """Put dotted values over the schema's defaults, section by section."""
+    sections: dict[str, list[tuple[str, type, object]]] = {}
+    own: dict[str, Any] = {}
+    for key, value in values.items():
+        head, _, rest = key.partition(".")
+        if rest:
+            sections.setdefault(head, []).append((rest, type(value), value))
+        else:
+            own[head] = value
+    built = {
+        head: _section(MODEL_CONFIGS[kind] if head == "model" else type(getattr(_DEFAULTS, head)), tuple(given))
+        for head, given in sections.items()
+    }
+    if "model" not in built:
+        built["model"] = MODEL_CONFIGS[kind]()
+    return dataclasses.replace(_DEFAULTS, **built, **own)
+
+
+@lru_cache(maxsize=4096)
+def _section(owner: type, given: tuple[tuple[str, type, object], ...]) -> object:
+    """One section of settings by OmegaConf, which checks every type once more; cells of a sweep share most of them.
+
+    Types are part of what is remembered: to Python 1, 1.0 and true are equal.
+    """
     from omegaconf import OmegaConf  # 0.15 s, and no other module of config needs it
 
     layer = OmegaConf.create()
-    for key, value in values.items():
+    for key, _, value in given:
         OmegaConf.update(layer, key, value)
-    built = OmegaConf.to_object(OmegaConf.merge(_defaults(kind), layer))
-    assert isinstance(built, ExperimentConfig)
-    return built
+    return OmegaConf.to_object(OmegaConf.merge(_tree(owner), layer))
 
 
 @cache
-def _defaults(kind: str) -> "DictConfig":
-    """The schema as OmegaConf's tree; making it takes longer than everything else of a load."""
+def _tree(owner: type) -> "DictConfig":
+    """A section of the schema as OmegaConf's tree; making it takes longer than everything else of a load."""
     from omegaconf import OmegaConf
 
-    tree = OmegaConf.structured(dataclasses.replace(ExperimentConfig(), model=MODEL_CONFIGS[kind]()))
+    tree = OmegaConf.structured(owner())
     assert OmegaConf.is_dict(tree)
     return tree
