@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from lit_transformer.config.budget import placeholders, with_budgets
 from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
 from lit_transformer.config.inherit import inherited_layer, without_taken_over
@@ -43,8 +44,10 @@ def load_experiment(experiment: str, layers: Sequence[Layer] = ()) -> Loaded:
 def load_layers(layers: Sequence[Layer]) -> Loaded:
     """Merge layers over the defaults, the later the stronger; raises ConfigError with all problems.
 
-    What `model.init_from` takes over lies right above the defaults, and replaces what lower layers say of it.
+    What `model.init_from` takes over lies right above the defaults, and replaces what lower layers say of it. What a
+    budget is to solve has a placeholder until data are prepared.
     """
+    layers, opened, contradicting = with_budgets(layers)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for layer in layers:
@@ -57,7 +60,9 @@ def load_layers(layers: Sequence[Layer]) -> Loaded:
     inherited, contradictions = inherited_layer(values, origins)
     values, origins = {**inherited.values, **values}, {**inherited.origins, **origins}
     kind, problems = _model_kind(values, origins)
-    problems += contradictions
+    problems += contradictions + contradicting
+    held = placeholders(kind, opened, values)
+    values, origins = {**values, **held}, {**origins, **{key: opened[key] for key in held}}
     known = fields_of(kind)
     fitted = {}
     for key, value in values.items():

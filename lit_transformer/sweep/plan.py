@@ -25,6 +25,8 @@ class PlannedCell:
     """Whole, with derived values and threads, nested; empty where there is a problem."""
     origins: Mapping[str, str] = field(default_factory=dict)
     prepared: Mapping[str, object] = field(default_factory=dict)
+    solved: Mapping[str, object] = field(default_factory=dict)
+    """What of the configuration was solved for a budget, dotted; of a fresh plan alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

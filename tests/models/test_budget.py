@@ -7,7 +7,7 @@ import pytest
 
 from lit_transformer.config.models import SegmenterConfig
 from lit_transformer.models.flops import training_cost
-from lit_transformer.models.width import base_channels_for
+from lit_transformer.models.budget import base_channels_for
 
 CONFIG = SegmenterConfig(base_channels=16, num_stages=2, num_classes=4, convs_per_stage=1)
 
