@@ -1,8 +1,8 @@
 """Budgets in layers of settings: what a budget solves is not given beside it. Torch-free.
 
-`budget.parameters` and `budget.flops_per_token` decide the network's widths, `budget.total_flops` the run's length. What
-lower layers say of these (an experiment's file, under a sweep's budget) gives way; what stands beside the budget or
-above it contradicts it, and is refused. A frozen config.yaml holds both, since the one was solved for the other.
+`budget.parameters` and `budget.flops_per_token` decide the network's widths, `budget.total_flops` the run's length.
+What lower layers say of these (an experiment's file, under a sweep's budget) gives way; what stands beside the budget
+or above it contradicts it, and is refused. A frozen config.yaml holds both: the one was solved for the other.
 """
 
 import math

@@ -39,8 +39,10 @@ class Size:
 
 
 @cache
-def solve_width(model: ModelConfig, task: str, objective: ObjectiveConfig, measure: Measure, budget: int) -> ModelConfig:
-    """`model` with the widths at which `measure` is `budget`, within TOLERANCE; raises UserError with the nearest sizes.
+def solve_width(
+    model: ModelConfig, task: str, objective: ObjectiveConfig, measure: Measure, budget: int
+) -> ModelConfig:
+    """`model` with the widths at which `measure` is `budget`, within TOLERANCE; else UserError with the nearest sizes.
 
     A Transformer gets d_model, a multiple of lcm(num_heads, 8) (with rotary positions one that gives heads an even
     width), and d_ff, a multiple of 8 from 3 to 5 times d_model: of those within CLOSE the ones nearest to 4 times, else
@@ -50,7 +52,9 @@ def solve_width(model: ModelConfig, task: str, objective: ObjectiveConfig, measu
     if isinstance(model, TransformerConfig):
         found = _transformer(model, task, objective, measure, budget)
     elif isinstance(model, SegmenterConfig):
-        found = _segmenter(lambda channels: _size(replace(model, base_channels=channels), task, objective, measure), budget)
+        found = _segmenter(
+            lambda channels: _size(replace(model, base_channels=channels), task, objective, measure), budget
+        )
     else:
         raise UserError(f"budget.{measure}: no width is solved for model.kind {model.kind}")
     best = found[0]

@@ -24,7 +24,7 @@ class TrainingCost:
     parameters: int
     """Numbers to be learned; shared ones count once."""
     sequence_flops: int
-    """FLOPs of matrix products and convolutions, forward and backward; a multiplication and an addition count as two."""
+    """FLOPs of matrix products and convolutions, forward and backward; a multiplication and an addition are two."""
     activation_bytes: int
     """Float32 bytes that one sequence or image keeps for the backward pass."""
     sequence_tokens: int

@@ -100,6 +100,8 @@ class Worker:
         except DiskFull:
             claim.end("again")
             raise
+        finally:
+            self.runner.end(run.path)  # W&B is told the state that was just settled
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
 
@@ -128,10 +130,7 @@ class Worker:
             log=run.log_file,
             track=settings.get("tracking.wandb") != "off",
         )
-        try:
-            return self._watch(group, claim)
-        finally:
-            self.runner.end(run.path)
+        return self._watch(group, claim)
 
     def _watch(self, group: RankGroup, claim: Claim) -> int:
         """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""

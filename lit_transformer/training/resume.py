@@ -53,7 +53,7 @@ def refuse_budgets(layers: Sequence[Layer]) -> None:
                     f"  at       {layer.origins.get(key, 'unknown')}\n"
                     f"  got      {layer.values[key]} for a run that has begun\n"
                     "  allowed  the budget that it began with: what was solved for it stays\n"
-                    "  fix      leave it out (trainer.max_steps makes a run longer), or train anew: fit without --resume"
+                    "  fix      leave it out, or train in a folder of its own: fit without --resume"
                 )
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from lit_transformer.config.models import SegmenterConfig
-from lit_transformer.models.flops import training_cost
 from lit_transformer.models.budget import base_channels_for
+from lit_transformer.models.flops import training_cost
 
 CONFIG = SegmenterConfig(base_channels=16, num_stages=2, num_classes=4, convs_per_stage=1)
 
