@@ -41,7 +41,8 @@ def solve_steps(total_flops: int, flops_per_step: int) -> int:
     steps = max(1, round(total_flops / flops_per_step))
     if abs(steps * flops_per_step - total_flops) <= TOLERANCE * total_flops:
         return steps
-    nearest = [count for count in (steps - 1, steps, steps + 1) if count > 0][:2]
+    below = total_flops // flops_per_step
+    nearest = [count for count in (below, below + 1) if count > 0]
     shown = " or ".join(f"{count * flops_per_step:,} ({count} step{'s' if count > 1 else ''})" for count in nearest)
     raise UserError(
         f"budget.total_flops cannot be met within {TOLERANCE:.0%}\n"
