@@ -262,12 +262,14 @@ def sweep_run(
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and what they cost; train nothing.")
+        bool, typer.Option("--dry-run", help="Show the cells, what budgets made of them and what they cost; train nothing.")
     ] = False,
     output: Output = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
+
+    Budgets (budget.parameters, budget.flops_per_token, budget.total_flops) make all cells equally large or long.
 
     Example: lit-transformer sweep run sweeps/gpt_heads_layers.yaml --seeds 3 trainer.max_steps=300
     """
