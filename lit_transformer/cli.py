@@ -262,7 +262,8 @@ def sweep_run(
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells, what budgets made of them and what they cost; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show the cells, what was solved for budgets, what they cost; train nothing."),
     ] = False,
     output: Output = Path("runs"),
     as_json: Json = False,

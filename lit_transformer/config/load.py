@@ -92,6 +92,8 @@ def from_plain(values: Mapping[str, object], origin: str = "config.yaml") -> Exp
 
 def with_values(config: ExperimentConfig, values: Mapping[str, object]) -> ExperimentConfig:
     """`config` with some dotted keys replaced by values of the right type."""
+    if not values:
+        return config
     merged = {key: get_value(config, key) for key in fields_of(config.model.kind)}
     return _build(config.model.kind, {**merged, **values})
 

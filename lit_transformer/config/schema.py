@@ -318,7 +318,11 @@ class TrackingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetConfig:
-    """What a network may cost: widths and length are solved for it, within 2 %, before the run is frozen."""
+    """What a network may cost: widths and length are solved for it, within 2 %, before the run is frozen.
+
+    What a budget decides gives way where a lower layer says it (an experiment's d_model under a sweep's budget), and is
+    refused beside the budget or above it: a width of one's own and a size to be met contradict each other.
+    """
 
     parameters: int | None = None
     """Parameters of the network; sets model.d_model and model.d_ff, or model.base_channels. null = as given."""
