@@ -263,7 +263,7 @@ def sweep_run(
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show the cells, what was solved for budgets, what they cost; train nothing."),
+        typer.Option("--dry-run", help="Show the cells, what budgets solved, and the costs; train nothing."),
     ] = False,
     output: Output = Path("runs"),
     as_json: Json = False,

@@ -53,7 +53,7 @@ def solve_width(
         found = _transformer(model, task, objective, measure, budget)
     elif isinstance(model, SegmenterConfig):
         found = _segmenter(
-            lambda channels: _size(replace(model, base_channels=channels), task, objective, measure), budget
+            lambda channels: float(_size(replace(model, base_channels=channels), task, objective, measure)), budget
         )
     else:
         raise UserError(f"budget.{measure}: no width is solved for model.kind {model.kind}")
@@ -75,7 +75,8 @@ def base_channels_for(config: SegmenterConfig, flops_per_pixel: int) -> Segmente
     """
 
     def cost(channels: int) -> float:
-        return _size(replace(config, base_channels=channels), "segmentation", ObjectiveConfig(), "flops_per_token")
+        model = replace(config, base_channels=channels)
+        return float(_size(model, "segmentation", ObjectiveConfig(), "flops_per_token"))
 
     return replace(config, **dict(_segmenter(cost, flops_per_pixel)[0].widths))
 
@@ -155,6 +156,7 @@ def _rank(item: Size, budget: int) -> tuple[float, float]:
     return (0.0, proportion + miss / 1000) if miss <= CLOSE else (1.0, miss)
 
 
+@cache
 def _size(model: ModelConfig, task: str, objective: ObjectiveConfig, measure: Measure) -> Fraction:
     """The size of the network that is really built, on the meta device."""
     if measure == "flops_per_token":
