@@ -4,11 +4,13 @@ import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lit_transformer.records.atomic import write_json
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.plan import Plan, PlannedCell, write_plan
@@ -66,12 +68,10 @@ def test_without_seeds_there_are_no_points() -> None:
     assert point_name({"seed": 0}, 2) == "single x 2 seeds"
 
 
-def test_a_dry_run_shows_replicates_once(
+def test_a_dry_run_shows_replicates_once_and_what_budgets_made_of_them(
     write_sweep: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
-
-    sweep = write_sweep("model.num_heads: {values: [1, 2]}", "seed: {values: [0, 1, 2]}",
+    sweep = write_sweep("model.num_heads: {values: [1, 2, 64]}", "seed: {values: [0, 1, 2]}",
                         "budget.parameters: {value: 20000}", "budget.total_flops: {value: 5.0e+9}")  # fmt: skip
     dry = sweep_dry_run(str(sweep), workers=2, output=tmp_path / "runs")
     print_dry_run(dry)
@@ -79,6 +79,12 @@ def test_a_dry_run_shows_replicates_once(
     rows = [line.split() for line in out.splitlines() if line.startswith("num_heads=")]
     assert [row[:4] for row in rows] == [["num_heads=1", "x", "3", "seeds"], ["num_heads=2", "x", "3", "seeds"]]
     assert out.splitlines()[0].split()[:5] == ["cell", "d_model", "d_ff", "steps", "parameters"]
-    for cell, row in zip(dry.to_json()["cells"][::3], rows, strict=True):  # type: ignore[call-overload]
-        assert row[4:7] == [str(cell["solved"][key]) for key in ("model.d_model", "model.d_ff", "trainer.max_steps")]
-        assert abs(cell["parameters"] - 20000) <= 400
+    cells: list[Any] = list(dry.to_json()["cells"])  # type: ignore[call-overload]
+    for cell, row in zip(cells[:6:3], rows, strict=True):
+        solved = cell["solved"]
+        assert row[4:7] == [str(solved[key]) for key in ("model.d_model", "model.d_ff", "trainer.max_steps")]
+        assert abs(cell["parameters"] - 20_000) <= 400
+        assert cell["flops_per_token"] * solved["trainer.max_steps"] * 4 * 15 == pytest.approx(5e9, rel=0.03)
+    assert out.count("impossible  num_heads=64") == 3
+    assert "budget.parameters cannot be met within 2%" in cells[-1]["problem"]
+    assert "(d_model 64, d_ff 192)" in cells[-1]["problem"]
