@@ -176,13 +176,10 @@ def _build(kind: str, values: Mapping[str, object]) -> ExperimentConfig:
             sections.setdefault(head, []).append((rest, type(value), value))
         else:
             own[head] = value
-    built = {
-        head: _section(MODEL_CONFIGS[kind] if head == "model" else type(getattr(_DEFAULTS, head)), tuple(given))
-        for head, given in sections.items()
-    }
-    if "model" not in built:
-        built["model"] = MODEL_CONFIGS[kind]()
-    return dataclasses.replace(_DEFAULTS, **built, **own)
+    owners: dict[str, Any] = {head: type(getattr(_DEFAULTS, head)) for head in sections}
+    owners["model"] = MODEL_CONFIGS[kind]
+    built = {head: _section(owners[head], tuple(given)) for head, given in sections.items()}
+    return dataclasses.replace(_DEFAULTS, **{"model": MODEL_CONFIGS[kind](), **built, **own})
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -15,6 +15,7 @@ from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models.flops import training_cost
 from lit_transformer.models.for_task import network_for
 
+Model = TypeVar("Model", bound=ModelConfig)
 Measure = Literal["parameters", "flops_per_token"]
 TOLERANCE = 0.02
 """Share by which a solved size may miss its budget."""
@@ -65,7 +66,7 @@ def solve_width(
             f"  allowed  the nearest sizes, {' or '.join(map(str, found))}\n"
             "  fix      another budget, or another shape"
         )
-    return replace(model, **dict(best.widths))
+    return _with(model, best)
 
 
 def base_channels_for(config: SegmenterConfig, flops_per_pixel: int) -> SegmenterConfig:
@@ -78,7 +79,12 @@ def base_channels_for(config: SegmenterConfig, flops_per_pixel: int) -> Segmente
         model = replace(config, base_channels=channels)
         return float(_size(model, "segmentation", ObjectiveConfig(), "flops_per_token"))
 
-    return replace(config, **dict(_segmenter(cost, flops_per_pixel)[0].widths))
+    return _with(config, _segmenter(cost, flops_per_pixel)[0])
+
+
+def _with(model: Model, size: Size) -> Model:
+    widths: dict[str, Any] = dict(size.widths)
+    return replace(model, **widths)
 
 
 def _segmenter(cost: Callable[[int], float], budget: int) -> list[Size]:

@@ -130,7 +130,7 @@ def assert_solved(owner: type[TransformerConfig], measure: Any, budget: int, hea
 @by_kind
 def test_every_cell_of_a_grid_has_the_same_parameters(owner) -> None:
     for heads, layers in itertools.product((1, 3, 4), (1, 4)):
-        assert_solved(owner, "parameters", 600_000, heads, layers)
+        assert_solved(owner, "parameters", 2_000_000, heads, layers)
 
 
 @by_kind
@@ -142,7 +142,7 @@ def test_and_the_same_flops(owner) -> None:
 @by_kind
 def test_large_grids_too(owner) -> None:
     for heads, layers in itertools.product((1, 2, 4, 6, 8), (1, 2, 3, 6)):
-        assert_solved(owner, "parameters", 2_000_000, heads, layers)
+        assert_solved(owner, "parameters", 3_000_000, heads, layers)
     for heads, layers in itertools.product((2, 6), (1, 3)):
         assert_solved(owner, "flops_per_token", 10_000_000, heads, layers)
 
@@ -154,7 +154,7 @@ def test_the_usual_proportion_is_preferred_and_earlier_widths_do_not_count() -> 
     assert solve_width(model, "language_model", ObjectiveConfig(), "parameters", budget) == wanted
 
 
-@pytest.mark.parametrize("budget", [3000, 60_000])
+@pytest.mark.parametrize("budget", [3000, 100_000])
 def test_what_cannot_be_met_says_the_nearest_sizes(budget: int) -> None:
     model = GPTConfig(num_heads=32, num_layers=4, vocab_size=100, context_length=16)
     every = {
