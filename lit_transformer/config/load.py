@@ -169,17 +169,17 @@ def _shown(value: object) -> str:
 def _build(kind: str, values: Mapping[str, object]) -> ExperimentConfig:
     """Put dotted values over the schema's defaults, section by section."""
     sections: dict[str, list[tuple[str, type, object]]] = {}
-    own: dict[str, Any] = {}
+    built: dict[str, Any] = {"model": MODEL_CONFIGS[kind]()}
     for key, value in values.items():
         head, _, rest = key.partition(".")
         if rest:
             sections.setdefault(head, []).append((rest, type(value), value))
         else:
-            own[head] = value
-    owners: dict[str, Any] = {head: type(getattr(_DEFAULTS, head)) for head in sections}
-    owners["model"] = MODEL_CONFIGS[kind]
-    built = {head: _section(owners[head], tuple(given)) for head, given in sections.items()}
-    return dataclasses.replace(_DEFAULTS, **{"model": MODEL_CONFIGS[kind](), **built, **own})
+            built[head] = value
+    for head, given in sections.items():
+        owner: Any = MODEL_CONFIGS[kind] if head == "model" else type(getattr(_DEFAULTS, head))
+        built[head] = _section(owner, tuple(given))
+    return dataclasses.replace(_DEFAULTS, **built)
 
 
 @lru_cache(maxsize=4096)
