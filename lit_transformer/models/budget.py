@@ -89,13 +89,14 @@ def _with(model: Model, size: Size) -> Model:
 
 def _segmenter(cost: Callable[[int], float], budget: int) -> list[Size]:
     """The nearest widths below and above, the nearer one first: the cost grows with the width."""
-    low, high = 1, 2
-    while cost(high) < budget:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if cost(middle) < budget else (low, middle)
-    sizes = [Size((("base_channels", channels),), cost(channels)) for channels in (low, high)]
+    low, high, width = 0, None, 16
+    while high is None or high - low > 1:
+        size = cost(width)
+        low, high = (width, high) if size < budget else (low, width)
+        guess = int(width * math.sqrt(budget / size))  # costs grow almost as the square of the width
+        width = max(low + 1, guess if high is None else min(guess, high - 1))
+    widths = (max(low, 1), max(high, 2))
+    sizes = [Size((("base_channels", channels),), cost(channels)) for channels in widths]
     return sorted(sizes, key=lambda item: abs(item.size - budget))
 
 
