@@ -89,7 +89,8 @@ def _with(model: Model, size: Size) -> Model:
 
 def _segmenter(cost: Callable[[int], float], budget: int) -> list[Size]:
     """The nearest widths below and above, the nearer one first: the cost grows with the width."""
-    low, high, width = 0, None, 16
+    low, width = 0, 16
+    high: int | None = None
     while high is None or high - low > 1:
         size = cost(width)
         low, high = (width, high) if size < budget else (low, width)
