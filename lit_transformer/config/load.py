@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
+from lit_transformer.config.budget import placeholders, with_budgets
 from lit_transformer.config.errors import ConfigError, Problem
 from lit_transformer.config.fields import Field, fields_of, sections
 from lit_transformer.config.inherit import inherited_layer, without_taken_over
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 UNKNOWN_ORIGIN = "unknown"
+_DEFAULTS = ExperimentConfig()
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ def load_experiment(experiment: str, layers: Sequence[Layer] = ()) -> Loaded:
 def load_layers(layers: Sequence[Layer]) -> Loaded:
     """Merge layers over the defaults, the later the stronger; raises ConfigError with all problems.
 
-    What `model.init_from` takes over lies right above the defaults, and replaces what lower layers say of it.
+    What `model.init_from` takes over lies right above the defaults, and replaces what lower layers say of it. What a
+    budget is to solve has a placeholder until data are prepared.
     """
+    layers, opened, contradicting = with_budgets(layers)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for layer in layers:
@@ -56,7 +60,9 @@ def load_layers(layers: Sequence[Layer]) -> Loaded:
     inherited, contradictions = inherited_layer(values, origins)
     values, origins = {**inherited.values, **values}, {**inherited.origins, **origins}
     kind, problems = _model_kind(values, origins)
-    problems += contradictions
+    problems += contradictions + contradicting
+    held = placeholders(kind, opened, values)
+    values, origins = {**values, **held}, {**origins, **{key: opened[key] for key in held}}
     known = fields_of(kind)
     fitted = {}
     for key, value in values.items():
@@ -86,6 +92,8 @@ def from_plain(values: Mapping[str, object], origin: str = "config.yaml") -> Exp
 
 def with_values(config: ExperimentConfig, values: Mapping[str, object]) -> ExperimentConfig:
     """`config` with some dotted keys replaced by values of the right type."""
+    if not values:
+        return config
     merged = {key: get_value(config, key) for key in fields_of(config.model.kind)}
     return _build(config.model.kind, {**merged, **values})
 
@@ -159,22 +167,40 @@ def _shown(value: object) -> str:
 
 
 def _build(kind: str, values: Mapping[str, object]) -> ExperimentConfig:
-    """Merge dotted values into the schema's defaults with OmegaConf, which checks every type once more."""
+    """Put dotted values over the schema's defaults, section by section."""
+    sections: dict[str, list[tuple[str, type, object]]] = {}
+    built: dict[str, Any] = {"model": MODEL_CONFIGS[kind]()}
+    for key, value in values.items():
+        head, _, rest = key.partition(".")
+        if rest:
+            sections.setdefault(head, []).append((rest, type(value), value))
+        else:
+            built[head] = value
+    for head, given in sections.items():
+        owner: Any = MODEL_CONFIGS[kind] if head == "model" else type(getattr(_DEFAULTS, head))
+        built[head] = _section(owner, tuple(given))
+    return dataclasses.replace(_DEFAULTS, **built)
+
+
+@lru_cache(maxsize=4096)
+def _section(owner: type, given: tuple[tuple[str, type, object], ...]) -> object:
+    """One section of settings by OmegaConf, which checks every type once more; cells of a sweep share most of them.
+
+    Types are part of what is remembered: to Python 1, 1.0 and true are equal.
+    """
     from omegaconf import OmegaConf  # 0.15 s, and no other module of config needs it
 
     layer = OmegaConf.create()
-    for key, value in values.items():
+    for key, _, value in given:
         OmegaConf.update(layer, key, value)
-    built = OmegaConf.to_object(OmegaConf.merge(_defaults(kind), layer))
-    assert isinstance(built, ExperimentConfig)
-    return built
+    return OmegaConf.to_object(OmegaConf.merge(_tree(owner), layer))
 
 
 @cache
-def _defaults(kind: str) -> "DictConfig":
-    """The schema as OmegaConf's tree; making it takes longer than everything else of a load."""
+def _tree(owner: type) -> "DictConfig":
+    """A section of the schema as OmegaConf's tree; making it takes longer than everything else of a load."""
     from omegaconf import OmegaConf
 
-    tree = OmegaConf.structured(dataclasses.replace(ExperimentConfig(), model=MODEL_CONFIGS[kind]()))
+    tree = OmegaConf.structured(owner())
     assert OmegaConf.is_dict(tree)
     return tree

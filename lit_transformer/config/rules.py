@@ -7,6 +7,7 @@ from lit_transformer.config.durations import seconds
 from lit_transformer.config.models import T5Config, TransformerConfig
 from lit_transformer.config.registry import IMAGE_TASKS, NAMED_SOURCES, PAIR_TASKS, ROW_TASKS, TASK_OBJECTIVES
 from lit_transformer.config.rules_base import Broken, Rule
+from lit_transformer.config.rules_budget import budget_rules
 from lit_transformer.config.rules_images import image_rules
 from lit_transformer.config.schema import ExperimentConfig
 
@@ -74,7 +75,9 @@ AT_LEAST: dict[str, float] = {
     "trainer.limit_val_batches": 0,
     "trainer.overfit_batches": 0,
     "tracking.log_every": 1,
+    "budget.parameters": 1,
     "budget.flops_per_token": 1,
+    "budget.total_flops": 1,
     "seed": 0,
 }
 """Dotted key -> the least value allowed."""
@@ -298,5 +301,5 @@ def _without_effect(config: ExperimentConfig) -> Iterator[Broken]:
 
 
 RULES: tuple[Rule, ...] = (
-    _bounds, _heads, _batch, _length, _averages, _data, _fits_task, _without_effect, image_rules,
+    _bounds, _heads, _batch, _length, _averages, _data, _fits_task, _without_effect, image_rules, budget_rules,
 )  # fmt: skip

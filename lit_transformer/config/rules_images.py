@@ -15,9 +15,6 @@ def image_rules(config: ExperimentConfig) -> Iterator[Broken]:
     least = 2 if isinstance(config.model, TextModelConfig) else 1
     if classes is not None and classes < least:
         yield Broken(("model.num_classes",), str(classes), f"{least} or more")
-    if config.budget.flops_per_token is not None and not isinstance(config.model, SegmenterConfig):
-        keys = ("budget.flops_per_token", "model.kind")
-        yield Broken(keys, f"{config.budget.flops_per_token} with {config.model.kind}", "null, or model.kind segmenter")
     if config.tracking.attention and config.task in IMAGE_TASKS:
         yield Broken(("tracking.attention", "task"), f"true with task {config.task}", "false: it has no attention")
     if config.task not in IMAGE_TASKS or not isinstance(config.model, SegmenterConfig):

@@ -318,10 +318,18 @@ class TrackingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetConfig:
-    """What a network may cost; its width is solved for it before the run is frozen."""
+    """What a network may cost: widths and length are solved for it, within 2 %, before the run is frozen.
 
+    What a budget decides gives way where a lower layer says it (an experiment's d_model under a sweep's budget), and is
+    refused beside the budget or above it: a width of one's own and a size to be met contradict each other.
+    """
+
+    parameters: int | None = None
+    """Parameters of the network; sets model.d_model and model.d_ff, or model.base_channels. null = as given."""
     flops_per_token: int | None = None
-    """FLOPs of a training step for each pixel of an image; sets model.base_channels (segmenter). null = as given."""
+    """FLOPs of a training step for each token, or pixel of an image; sets the same instead. null = as given."""
+    total_flops: int | None = None
+    """FLOPs of all training steps together; sets trainer.max_steps. null = as given."""
 
 
 @dataclass(frozen=True, kw_only=True)

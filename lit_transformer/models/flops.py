@@ -23,14 +23,17 @@ class TrainingCost:
 
     parameters: int
     """Numbers to be learned; shared ones count once."""
-    flops_per_token: int
-    """FLOPs of matrix products and convolutions, forward and backward; a multiplication and an addition count as two.
-
-    Those of a segmenter are of a pixel."""
+    sequence_flops: int
+    """FLOPs of matrix products and convolutions, forward and backward; a multiplication and an addition are two."""
     activation_bytes: int
     """Float32 bytes that one sequence or image keeps for the backward pass."""
     sequence_tokens: int
     """Tokens of that sequence, on both sides of an encoder-decoder; pixels of that image."""
+
+    @property
+    def flops_per_token(self) -> int:
+        """Those of one token, or of a segmenter's pixel."""
+        return self.sequence_flops // self.sequence_tokens
 
 
 def flops_per_token(config: ExperimentConfig) -> int:
@@ -64,7 +67,7 @@ def training_cost(
         with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
             loss = loss_of()
         loss.backward()
-    return TrainingCost(parameters, counter.get_total_flops() // tokens, kept.bytes, tokens)
+    return TrainingCost(parameters, counter.get_total_flops(), kept.bytes, tokens)
 
 
 def _of_tokens(model: TextNetwork, batch: dict[str, Tensor]) -> tuple[Callable[[], Tensor], int]:

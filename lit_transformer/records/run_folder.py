@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def tracking_error_file(self) -> Path:
+        """Why W&B shows another run than the one that is trained, which must then fail; missing where it does not."""
+        return self.path / "wandb-error.txt"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints and their manifest."""
         return self.path / "checkpoints"

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lit_transformer.sweep.replicates import point_table, point_views
 from lit_transformer.sweep.views import DONE, CellView, counts, seconds_left
 
 INTERVAL_SECONDS = 10.0
@@ -67,8 +68,11 @@ class Display:
             self.say(self._said)
 
     def finish(self, views: Sequence[CellView]) -> None:
-        """Show the cells a last time, with the reasons of those that are not done."""
+        """Show the cells a last time, with what replicates come to and the reasons of those that are not done."""
         self.show(views)
+        replicated = point_views(views)
+        if any(view.complete for view in replicated):
+            self._console.print(point_table(replicated, self._metric))
         for view in views:
             if view.state in ("failed", "diverged", "impossible"):
                 self.say(line(view, self._metric))

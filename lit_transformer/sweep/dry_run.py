@@ -21,8 +21,12 @@ from lit_transformer.sweep.foreign import foreign_plan, foreign_slots
 from lit_transformer.sweep.plan import Plan
 from lit_transformer.sweep.preparing import SIZE, ask
 from lit_transformer.sweep.propose import points_of
+from lit_transformer.sweep.replicates import point_name, points
 from lit_transformer.sweep.run import make_plan, sweep_folder
 from lit_transformer.sweep.slots import Slots, divide
+
+TITLES = {"trainer.max_steps": "steps"}
+"""What a solved setting is called in the table, where its own last part says less."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,10 @@ class DryRun:
     def to_json(self) -> dict[str, object]:
         """What `sweep run --dry-run --json` prints."""
         cells = [
-            {"cell": cell.name, "values": dict(cell.values), "problem": cell.problem, **self.sizes.get(cell.name, {})}
+            {"cell": cell.name, "values": dict(cell.values), "problem": cell.problem, "solved": dict(cell.solved),
+             **self.sizes.get(cell.name, {})}
             for cell in self.plan.cells
-        ]
+        ]  # fmt: skip
         slots = {"workers": self.slots.workers, "threads": self.slots.threads, "devices": self.slots.devices}
         return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells,
                 "unproposed": self.unproposed}  # fmt: skip
@@ -100,9 +105,9 @@ def sweep_dry_run(
     answer = ask(SIZE, {"cells": request, "rate": rate, "threads": slots.threads})
     sizes, speed = answer["cells"], answer["flops_per_second"]
     assert isinstance(sizes, dict) and isinstance(speed, int | float)
-    points = len(points_of(plan.cells))
-    rest = growth.cap - points if growth else 0
-    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]), points, rest)
+    proposed = len(points_of(plan.cells))
+    rest = growth.cap - proposed if growth else 0
+    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]), proposed, rest)
 
 
 def finished_rate(folder: SweepFolder) -> float | None:
@@ -117,19 +122,24 @@ def finished_rate(folder: SweepFolder) -> float | None:
 
 
 def print_dry_run(dry: DryRun) -> None:
-    """The table on standard output, for a person."""
+    """The table on standard output, for a person: replicates, which differ in their seed alone, share a row."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    solved = list(dict.fromkeys(key for cell in dry.plan.cells for key in cell.solved))
     table = Table(box=None, pad_edge=False)
     table.add_column("cell", overflow="fold")
-    for title in ("parameters", f"FLOPs/{_unit(dry)}", "memory", "time"):
+    titles = [TITLES.get(key, key.rpartition(".")[2]) for key in solved]
+    for title in (*titles, "parameters", f"FLOPs/{_unit(dry)}", "memory", "time"):
         table.add_column(title, justify="right")
-    for cell in dry.plan.valid():
+    for replicates in points(dry.plan.valid()):
+        cell = replicates[0]
         size = dry.sizes.get(cell.name)
+        name = Text(point_name(cell.values, len(replicates)) if len(replicates) > 1 else cell.name)
         if size is None:
-            table.add_row(Text(cell.name), "", "", "", "")
+            table.add_row(name, *("" for _ in (*solved, "", "", "", "")))
             continue
         table.add_row(
-            Text(cell.name),
+            name,
+            *(str(cell.solved.get(key, "")) for key in solved),
             f"{size['parameters']:,.0f}",
             f"{size['flops_per_token']:.3g}",
             f"{size['memory_bytes'] / 2**30:.2f} GiB",

@@ -27,6 +27,8 @@ class PlannedCell:
     prepared: Mapping[str, object] = field(default_factory=dict)
     u: Sequence[float] = ()
     """The point of a bayes sweep that the cell belongs to."""
+    solved: Mapping[str, object] = field(default_factory=dict)
+    """What of the configuration was solved for a budget, dotted; of a fresh plan alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,12 +110,13 @@ def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str
         return PlannedCell(name=cell.name, values=cell.values, problem="its data were not prepared", u=cell.u)
     if answer["problem"]:
         return PlannedCell(name=cell.name, values=cell.values, problem=str(answer["problem"]), u=cell.u)
-    derived = dict(answer["derived"])
+    derived, solved = dict(answer["derived"]), dict(answer["solved"])
     return PlannedCell(
         name=cell.name,
         values=cell.values,
         config=with_dotted(config, derived),
-        origins={**origins, **dict.fromkeys(derived, "prepare")},
+        origins={**origins, **dict.fromkeys(derived, "prepare"), **dict.fromkeys(solved, "budget")},
         prepared=dict(answer["prepared"]),
         u=cell.u,
+        solved=solved,
     )

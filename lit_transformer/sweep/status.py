@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +13,9 @@ from lit_transformer.sweep.display import duration, line, summary, table
 from lit_transformer.sweep.driver import total_steps
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
-from lit_transformer.sweep.plan import Plan, read_plan
+from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
 from lit_transformer.sweep.propose import unproposed
+from lit_transformer.sweep.replicates import point_table, point_views
 from lit_transformer.sweep.views import CellView, Viewer, counts, exit_status, seconds_left
 
 
@@ -53,6 +54,7 @@ class SweepStatus:
             "unproposed": self.unproposed,
             "seconds_left": self.seconds_left,
             "cells": [view.to_json() for view in self.views],
+            "points": [asdict(point) for point in point_views(self.views)],
         }
 
 
@@ -70,6 +72,9 @@ def print_status(status: SweepStatus) -> None:
     """The table and the reasons on standard output, for a person."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(table(status.views, status.plan.metric))
+    replicated = point_views(status.views)
+    if replicated:
+        console.print(point_table(replicated, status.plan.metric))
     for view in status.views:
         if view.reason:
             console.print(line(view, status.plan.metric), markup=False)

@@ -174,6 +174,8 @@ class Worker:
         except DiskFull:
             claim.end("again")
             raise
+        finally:
+            self.runner.end(run.path)  # W&B is told the state that was just settled
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
         if end == "error":
@@ -199,11 +201,7 @@ class Worker:
             return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
         settings = dict(flat(self.configs[claim.cell].config))
-        group = self._start(run, claim, settings)
-        try:
-            return self._watch(group, claim)
-        finally:
-            self.runner.end(run.path)
+        return self._watch(self._start(run, claim, settings), claim)
 
     def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
         nodes, devices = ranks_of(self.configs[claim.cell])

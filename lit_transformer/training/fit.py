@@ -28,7 +28,7 @@ from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.requests import forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.training.identity import identity
-from lit_transformer.training.resume import continue_from, frozen_layer
+from lit_transformer.training.resume import continue_from, frozen_layer, refuse_budgets
 
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
@@ -61,9 +61,13 @@ def new_run(loaded: Loaded, output: Path) -> tuple[RunFolder, ExperimentConfig]:
     """Prepare an experiment's data and freeze it in a new folder under `output`."""
     from lit_transformer.training.prepare import prepare  # numpy and tokenizers: not before the settings are right
     from lit_transformer.training.prepare_progress import shown_progress
+    from lit_transformer.training.solve import described
 
     with shown_progress() as progress:
         prepared = prepare(loaded.config, progress=progress)
+    solved = described(prepared.config, prepared.solved)
+    if solved:
+        print(solved, file=sys.stderr)
     run, config = freeze(loaded, prepared, output / loaded.config.experiment / run_id())
     print(f"training {config.experiment} in {run.path} (torch and Lightning load first)", file=sys.stderr)
     return run, config
@@ -102,6 +106,7 @@ def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple
             f"{folder} is no run's folder: it holds no config.yaml\n"
             "  fix      give a run's folder, such as runs/gpt_tiny/<run-id> or a cell of a sweep"
         )
+    refuse_budgets(layers)
     layers = [frozen_layer(run), *layers]
     launch = launched()
     if run.status() == "complete" and not any(layer.values for layer in layers[1:]):
@@ -172,8 +177,10 @@ def _prepared_again(config: ExperimentConfig, run: RunFolder) -> dict[str, objec
     from lit_transformer.data.prepared import load_prepared
     from lit_transformer.training.prepare import prepare
     from lit_transformer.training.prepare_progress import shown_progress
+    from lit_transformer.training.solve import without_budget
 
     frozen = read_json(run.prepared_file)
+    config = without_budget(config)  # what was solved stands in the frozen config.yaml, and stays
     own_vocabulary = config
     if isinstance(config.model, TextModelConfig):
         own_vocabulary = with_values(config, {"model.vocab_size": None})
@@ -203,6 +210,7 @@ def freeze(loaded: Loaded, prepared: "Prepared", folder: Path) -> tuple[RunFolde
     """Make a run's folder with everything that its ranks read, `auto` and null decided for this machine."""
     config, here = resolved(prepared.config)
     origins = {**loaded.origins, **dict.fromkeys(prepared.derived, "prepare"), **here}
+    origins |= dict.fromkeys(prepared.solved, "budget")
     run = RunFolder(folder)
     run.path.mkdir(parents=True, exist_ok=True)
     tokenizer = Path(str(prepared.data["folder"])) / run.tokenizer_file.name

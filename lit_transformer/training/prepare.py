@@ -1,9 +1,9 @@
 """Preparing as a step of its own, before any trial: tokenizer, token cache and the values that follow from them.
 
-`python -m lit_transformer.training.prepare REQUEST.json ANSWER.json` prepares the cells of a sweep. Imports no torch.
+`python -m lit_transformer.training.prepare REQUEST.json ANSWER.json` prepares the cells of a sweep. Imports no torch,
+unless there is a budget to solve.
 """
 
-import dataclasses
 import json
 import sys
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from lit_transformer.data.prepare import Progress, prepare_data
 from lit_transformer.data.prepared import Prepared as PreparedData
 from lit_transformer.data.prepared_rows import PreparedRows
 from lit_transformer.records.atomic import write_json
+from lit_transformer.training.solve import solve
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Prepared:
 
     config: ExperimentConfig
     derived: dict[str, object]
-    """Dotted key -> the value that the data decided."""
+    """Dotted key -> the value that the data or a budget decided."""
+    solved: dict[str, object]
+    """Those of them that a budget decided."""
     data: dict[str, object]
     """What prepared.json of the run holds."""
 
@@ -38,14 +41,17 @@ def prepare(config: ExperimentConfig, *, progress: Progress | None = None) -> Pr
 
 def _with_data(config: ExperimentConfig, found: PreparedData) -> Prepared:
     derived = _derived(config, found)
+    config = with_values(config, derived)
+    solved = solve(config, found)
     data: dict[str, object] = {**vars(found), "folder": str(found.folder)}
-    return Prepared(with_values(config, derived), derived, data)
+    return Prepared(with_values(config, solved), derived | solved, solved, data)
 
 
 def _derived(config: ExperimentConfig, data: PreparedData) -> dict[str, object]:
     model = config.model
     if isinstance(data, PreparedImages):
-        return _segmenter(config, data)
+        assert isinstance(model, SegmenterConfig)
+        return {} if model.num_classes else {"model.num_classes": len(data.classes)}  # a given one has been checked
     assert isinstance(model, TextModelConfig)
     derived: dict[str, object] = {}
     if model.vocab_size is None:
@@ -59,21 +65,6 @@ def _derived(config: ExperimentConfig, data: PreparedData) -> dict[str, object]:
         )
     if config.task == "classification" and isinstance(data, PreparedRows):
         derived |= _classes(model.num_classes, data.labels)
-    return derived
-
-
-def _segmenter(config: ExperimentConfig, data: PreparedImages) -> dict[str, object]:
-    """The number of classes, which preparing has checked where it is given, and the width of a budget."""
-    model = config.model
-    assert isinstance(model, SegmenterConfig)
-    derived: dict[str, object] = {} if model.num_classes else {"model.num_classes": len(data.classes)}
-    budget = config.budget.flops_per_token
-    if budget is not None:
-        from lit_transformer.models.width import base_channels_for  # torch
-
-        num_classes = model.num_classes or len(data.classes)
-        solved = base_channels_for(dataclasses.replace(model, num_classes=num_classes), budget)
-        derived["model.base_channels"] = solved.base_channels
     return derived
 
 
@@ -92,7 +83,7 @@ def main(request: str, answer: str) -> int:
     """Prepare every cell of a request; a cell's problem is an answer and stops no other.
 
     Request: {"cells": [{"cell": id, "config": nested config}]}. Answer: {"cells": {id: {"derived": {key: value},
-    "prepared": {...}, "problem": null or text}}}.
+    "solved": the part of it that budgets decided, "prepared": {...}, "problem": null or text}}}.
     """
     cells = json.loads(Path(request).read_text(encoding="utf-8"))["cells"]
     known: dict[str, PreparedData | UserError] = {}
@@ -127,8 +118,8 @@ def _answer(config: ExperimentConfig, found: PreparedData | UserError) -> dict[s
             raise found
         done = _with_data(config, found)
     except UserError as error:
-        return {"derived": {}, "prepared": {}, "problem": str(error)}
-    return {"derived": done.derived, "prepared": done.data, "problem": None}
+        return {"derived": {}, "solved": {}, "prepared": {}, "problem": str(error)}
+    return {"derived": done.derived, "solved": done.solved, "prepared": done.data, "problem": None}
 
 
 if __name__ == "__main__":

@@ -61,16 +61,21 @@ TASKS: dict[str, type[Task]] = {
 
 def build_parts(config: ExperimentConfig, prepared: Prepared, *, rank: int = 0, world_size: int = 1) -> Parts:
     """The task, its data on this rank, and the run's length."""
-    data: PlannedDataModule
-    if isinstance(prepared, PreparedText):
-        data = TextDataModule(config, prepared, rank=rank, world_size=world_size)
-    elif isinstance(prepared, PreparedImages):
-        data = ImageDataModule(config, prepared, rank=rank, world_size=world_size)
-    else:
-        data = RowDataModule(config, prepared, rank=rank, world_size=world_size)
+    data = build_data(config, prepared, rank=rank, world_size=world_size)
     steps = total_steps(config, data.steps_per_epoch)
     task = TASKS[config.task](config, facts=facts_of(prepared, config), total_steps=steps)
     return Parts(task, data, steps, data.tokens_per_step)
+
+
+def build_data(
+    config: ExperimentConfig, prepared: Prepared, *, rank: int = 0, world_size: int = 1
+) -> PlannedDataModule:
+    """The data of one rank."""
+    if isinstance(prepared, PreparedText):
+        return TextDataModule(config, prepared, rank=rank, world_size=world_size)
+    if isinstance(prepared, PreparedImages):
+        return ImageDataModule(config, prepared, rank=rank, world_size=world_size)
+    return RowDataModule(config, prepared, rank=rank, world_size=world_size)
 
 
 def facts_of(prepared: Prepared, config: ExperimentConfig) -> Facts:

@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lit_transformer.config.budget import BUDGETS
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import Layer, mapping_layer
 from lit_transformer.config.load import from_plain
@@ -40,6 +41,20 @@ def frozen_layer(run: RunFolder) -> Layer:
         )
     from_plain(values, str(run.config_file))  # what was edited there is said to stand there, whatever its origin was
     return Layer(layer.values, origins or layer.origins)
+
+
+def refuse_budgets(layers: Sequence[Layer]) -> None:
+    """Raise UserError for another budget than the run's: its widths and its length were solved when it began."""
+    for key in BUDGETS:
+        for layer in layers:
+            if key in layer.values:
+                raise UserError(
+                    f"{key}\n"
+                    f"  at       {layer.origins.get(key, 'unknown')}\n"
+                    f"  got      {layer.values[key]} for a run that has begun\n"
+                    "  allowed  the budget that it began with: what was solved for it stays\n"
+                    "  fix      leave it out, or train in a folder of its own: fit without --resume"
+                )
 
 
 def continue_from(

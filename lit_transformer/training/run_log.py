@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
+from lit_transformer.config.errors import UserError
 from lit_transformer.records.atomic import finite
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Task
@@ -70,11 +71,19 @@ class RunLog:
         self._add(metrics)
 
     def end_step(self, step: int, *, write: bool) -> None:
-        """Write the step's row, if it has one."""
+        """Write the step's row, if it has one; raises UserError where W&B shows another run than this one."""
         if self._row and write:
+            self._check_tracking()
             append_row(self.run.metrics_file, {"step": step, **self._row})
         self._row = {}
         self.seconds = self.elapsed()
+
+    def _check_tracking(self) -> None:
+        try:
+            trouble = self.run.tracking_error_file.read_text(encoding="utf-8")
+        except OSError:  # almost always: there is none
+            return
+        raise UserError(trouble)
 
     def pause(self, seconds: float) -> None:
         """Leave out a time in which nothing was trained."""

@@ -15,8 +15,9 @@ import numpy as np
 import wandb
 from numpy.typing import NDArray
 
+from lit_transformer.config.layers import flatten
 from lit_transformer.records.atomic import read_json, write_text
-from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.records.run_folder import STATUSES, RunFolder
 from lit_transformer.records.sweep_folder import sweep_of
 
 TICK_SECONDS = 0.5
@@ -56,6 +57,7 @@ class Followed:
     def __init__(self, run: RunFolder) -> None:
         self._folder = run
         self._offset = 0
+        run.tracking_error_file.unlink(missing_ok=True)  # an earlier attempt's
         config = run.read_config()
         tracking = config.get("tracking")
         assert isinstance(tracking, dict)
@@ -77,6 +79,22 @@ class Followed:
             reinit="create_new",
             settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, save_code=False),
         )
+        self._check_config(config)
+
+    def _check_config(self, config: Mapping[str, object]) -> None:
+        """See that W&B shows what is trained; else tell the trial, which fails with what stands in the file."""
+        assert self._run is not None
+        shown = {key: value for key, value in self._run.config.as_dict().items() if key != "_wandb"}
+        different = config_differences(config, shown)
+        if different:
+            lines = "\n".join(f"  got      {line}" for line in different[:10])
+            write_text(
+                self._folder.tracking_error_file,
+                f"W&B shows another configuration than the one that is trained (trained -> shown)\n{lines}\n"
+                "  allowed  one and the same, so that the dashboard says what was trained\n"
+                "  fix      see to what W&B adds: config-defaults.yaml in this folder, WANDB_CONFIG_PATHS, or a sweep "
+                "agent's WANDB_SWEEP_PARAM_PATH beside settings of your own; or tracking.wandb=off\n",
+            )
 
     def carry(self) -> None:
         """Log the rows that came since the last look; a row still being written waits."""
@@ -107,18 +125,31 @@ class Followed:
             return {"val/masks": [_image(labels, *row) for row in rows]}
 
     def finish(self) -> None:
-        """Take the last rows and the result, and end the W&B run."""
+        """Take the last rows and the result, and end the W&B run, tagged by the state in which the run ended."""
         self.carry()
         if self._run is None:
             return
         result = self._folder.read_result()
+        state = str(result.get("status", "stopped"))
+        self._run.tags = (*(tag for tag in self._run.tags or () if tag not in STATUSES), state)
         for name in ("status", "parameters", "flops_per_token", "flops", "tokens", "seconds", "tokens_per_second"):
             if name in result:
                 self._run.summary[name] = result[name]
         metrics = result.get("metrics")
         if isinstance(metrics, dict):
             self._run.summary.update({f"best/{name}": value for name, value in metrics.items()})
-        self._run.finish(exit_code=0 if result.get("status") in ("complete", "pruned") else 1)
+        self._run.finish(exit_code=0 if state in ("complete", "pruned") else 1)
+
+
+def config_differences(trained: Mapping[str, object], shown: Mapping[str, object]) -> list[str]:
+    """What W&B shows otherwise than the frozen configuration says, one line each: `key: trained -> shown`."""
+    ours, theirs = flatten(json.loads(json.dumps(trained))), flatten(json.loads(json.dumps(shown, default=str)))
+    missing = "nothing"
+    return [
+        f"{key}: {ours.get(key, missing)} -> {theirs.get(key, missing)}"
+        for key in dict.fromkeys([*ours, *theirs])
+        if key not in ours or key not in theirs or ours[key] != theirs[key]
+    ]
 
 
 def _image(

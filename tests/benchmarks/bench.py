@@ -13,6 +13,8 @@ import loop_overhead
 import segmenter_smp
 import seq2seq_huggingface
 import startup
+import sweep_rate
+import sweep_scale
 from figures import Figure, report
 
 
@@ -49,6 +51,8 @@ def segmenter() -> list[Figure]:
 PARTS = {
     "startup": startup.measure,
     "demo": demo.measure,
+    "sweep_scale": sweep_scale.measure,
+    "sweep_rate": sweep_rate.measure,
     "loop": loop_overhead.measure,
     "checkpoints": checkpointing.measure,
     "peers": against(gpt_huggingface.measure, "GPT over transformers' GPT-2"),

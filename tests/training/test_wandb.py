@@ -1,15 +1,20 @@
 """W&B's own reader on what the writer left."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.config.show import to_plain
 from lit_transformer.processes.progress_file import progress_path, read_progress
+from lit_transformer.records.atomic import write_json
 from lit_transformer.records.run_folder import RunFolder
-from lit_transformer.training.wandb_writer import _remove_offline_runs
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.training.wandb_writer import _remove_offline_runs, config_differences
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(300)
@@ -131,3 +136,80 @@ def test_removing_earlier_offline_runs_follows_no_link_and_leaves_others(tmp_pat
     assert (theirs / "run-mine.wandb").exists()
     (tmp_path / "none").mkdir()
     _remove_offline_runs(RunFolder(tmp_path / "none"))  # nothing logged yet
+
+
+CARRY = """
+import sys
+from pathlib import Path
+from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.wandb_writer import Followed
+
+for folder in sys.argv[1:]:
+    Followed(RunFolder(Path(folder))).finish()
+"""
+STATES = ("complete", "pruned", "failed", "diverged", None)
+
+
+def carried(*runs, **environment):
+    """Let a writer carry runs that have ended; wandb reads its environment when it is imported."""
+    command = [sys.executable, "-c", CARRY, *(str(run.path) for run in runs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    assert done.returncode == 0, done.stderr
+
+
+def test_runs_of_a_sweep_are_grouped_named_by_their_values_and_tagged_by_their_state(tmp_path):
+    sweep = SweepFolder(tmp_path / "sweeps" / "demo")
+    sweep.path.mkdir(parents=True)
+    sweep.sweep_file.write_text("name: demo\n")
+    runs = {state: sweep.cell(f"num_heads={index},seed=0") for index, state in enumerate(STATES)}
+    for state, run in runs.items():
+        run.path.mkdir(parents=True)
+        run.freeze(to_plain(ExperimentConfig()), {}, {})
+        if state is not None:
+            write_json(run.result_file, {"status": state})
+    carried(*runs.values())
+    for state, run in runs.items():
+        found = [record["run"] for record in records(run.path) if record["type"] == "run"]
+        assert found[0]["display_name"] == run.path.name
+        assert found[0]["run_group"] == "demo"
+        assert not found[0].get("tags")
+        assert found[-1]["tags"] == [state or "stopped"]
+        assert not run.tracking_error_file.exists()
+
+
+def test_a_config_that_wandb_shows_otherwise_is_complained_of(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.freeze(to_plain(ExperimentConfig(seed=3)), {}, {})
+    carried(run, **locked(tmp_path))
+    said = run.tracking_error_file.read_text()
+    assert "seed: 3 -> 99" in said and "WANDB_SWEEP_PARAM_PATH" in said
+    assert said.count("got      ") == 1
+    carried(run)
+    assert not run.tracking_error_file.exists()
+
+
+def locked(folder):
+    """An environment in which a sweep agent of W&B's holds the seed fast."""
+    path = folder / "agent.yaml"
+    path.write_text("wandb_version: 1\nseed: {value: 99}\n")
+    return {"WANDB_SWEEP_PARAM_PATH": str(path)}
+
+
+@pytest.mark.slow
+def test_and_the_run_fails(tmp_path, tiny_experiment):
+    command = [sys.executable, "-m", "lit_transformer.cli", "fit", str(tiny_experiment), "--output", str(tmp_path)]
+    length = ["trainer.max_steps=100000", "trainer.val_every=100000", "tracking.log_every=20"]
+    environment = {**os.environ, **locked(tmp_path)}
+    done = subprocess.run([*command, *length], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2, done.stderr
+    result = RunFolder(next(tmp_path.glob("*/*/config.yaml")).parent).read_result()
+    assert result["status"] == "failed" and "seed: 0 -> 99" in result["error"]
+
+
+def test_config_differences_are_of_any_depth():
+    ours = {"a": {"b": 1, "c": None}, "d": 0.1}
+    assert config_differences(ours, json.loads(json.dumps(ours))) == []
+    assert config_differences(ours, {"a": {"b": 1.5}, "d": 0.1, "e": 2}) == [
+        "a.b: 1 -> 1.5", "a.c: None -> nothing", "e: nothing -> 2",
+    ]  # fmt: skip
