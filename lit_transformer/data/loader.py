@@ -229,6 +229,7 @@ def _naming(workers: list[BaseProcess], slots: _Slots) -> Iterator[None]:
     except LoaderDied:
         raise
     except (OSError, EOFError) as error:  # reading what a worker sent before it died: its end may come a little later
+        _child_signal.waited_for = []  # else its end would raise here
         closed = wait([worker.sentinel for worker in workers], DEATH_SECONDS)
         for worker in workers:
             if worker.sentinel in closed:  # a dying process closes its files first
