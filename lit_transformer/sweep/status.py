@@ -13,7 +13,7 @@ from lit_transformer.sweep.display import duration, line, summary, table
 from lit_transformer.sweep.driver import total_steps
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
-from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import Plan, read_plan
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.replicates import point_table, point_views
 from lit_transformer.sweep.views import CellView, Viewer, counts, exit_status, seconds_left

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from lit_transformer.config.models import SegmenterConfig
-from lit_transformer.models.budget import base_channels_for
 from lit_transformer.models.segmenter import Segmenter
 from lit_transformer.nn.pixel_losses import pixel_losses
 from lit_transformer.tasks.mask_metrics import confusion
