@@ -25,12 +25,17 @@ AT = [5, 8]
 """Steps to resume from: the end of an epoch, and inside one right after a validation."""
 BALANCED = ("bert_next_sentence", "gpt_choice", "bert_choice")
 """Either answer is right as often: gradients of biases cancel, and rounding becomes a larger share of them."""
+LIKE_ANOTHER = ("bert_choice", "gpt_choices_as_text", "t5_as_text", "gpt_classifier", "gpt_choice", "gpt_as_text",
+                "bert_next_sentence")  # fmt: skip
 LONGEST = [
-    pytest.param(system, marks=pytest.mark.slow) if system in ("bert_choice", "gpt_choices_as_text", "t5_as_text")
-    else system
+    pytest.param(system, marks=[pytest.mark.slow, pytest.mark.long]) if system in LIKE_ANOTHER else system
     for system in SYSTEMS
-]  # fmt: skip
-"""Those whose proofs are much like another one's run with the slow tests."""
+]
+"""Those whose proofs are much like another one's run with the slow tests, and not in CI."""
+COMPILED = [
+    system if system in ("bert", "t5", "glm", "translation") else pytest.param(system, marks=pytest.mark.long)
+    for system in SYSTEMS
+]
 RANKS = ("trainer.max_steps=11", "trainer.val_every=6", "model.dropout=0")
 
 
@@ -133,7 +138,7 @@ def test_mixed_precision_with_an_average_and_recomputation(runner, new_run, sett
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", COMPILED)
 def test_a_compiled_step_is_the_plain_one(parts_of, system):
     parts, compiled = parts_of(system, "model.dropout=0"), parts_of(system, "model.dropout=0", "trainer.compile=true")
     compiled.task.configure_model()
@@ -147,6 +152,7 @@ def test_a_compiled_step_is_the_plain_one(parts_of, system):
             torch.testing.assert_close(weight.grad, found[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_of_a_translation(runner, new_run, settings_of):
     """With 14 steps an epoch, decoding at each validation, and a mean of the newest checkpoints at the end."""
     settings = (*settings_of("translation"), "data.max_tokens=22", "trainer.max_steps=100", "trainer.val_every=11",

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
     "settings",
     [
         (),
-        ("data.loader_workers=2",),
+        pytest.param(("data.loader_workers=2",), marks=pytest.mark.long),
         ("data.loader_workers=2", "data.persistent_workers=false"),
         ("trainer.precision=bf16-mixed",),
     ],

@@ -178,7 +178,7 @@ def test_a_rank_that_reads_another_config_stops_the_run(runner, new_run):
 
 @pytest.mark.parametrize(
     "more",
-    [(), pytest.param(("trainer.compile=true",), marks=pytest.mark.slow)],
+    [(), pytest.param(("trainer.compile=true",), marks=[pytest.mark.slow, pytest.mark.long])],
     ids=["eager", "compiled"],
 )
 def test_activation_checkpointing_changes_no_number(train, more):
