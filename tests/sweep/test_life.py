@@ -21,6 +21,9 @@ from lit_transformer.sweep.watching import sweep_stop, sweep_watch
 pytestmark = pytest.mark.timeout(900)
 LONGER = ["trainer.max_steps=200", "trainer.val_every=100", "trainer.checkpoint_every=10", "trainer.threads=1"]
 
+LONG = ["trainer.max_steps=1500", "trainer.val_every=500", "trainer.checkpoint_every=50", "trainer.threads=1"]
+"""Trials that last until an agent has started."""
+
 
 def ends(folder: Path, cell: str) -> list[str]:
     return [end for _, end in sorted(read_claims(folder / "claims")[cell].ends.items())]
@@ -31,11 +34,11 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
     write_sweep: Callable[..., Path], drive: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     both = write_sweep("model.num_heads: {values: [1, 2]}", "seed: {values: [0, 1]}", name="both.yaml")
-    calm = drive(both, "calm", workers=2, overrides=LONGER)
+    calm = drive(both, "calm", workers=2, overrides=LONG)
     assert calm.wait() == 0, calm.log.read_text()
 
     sweep = write_sweep("model.num_heads: {values: [1, 2]}", name="both-a.yaml")
-    run = drive(sweep, overrides=[*LONGER, "seed=0"])
+    run = drive(sweep, overrides=[*LONG, "seed=0"])
     run.until(lambda: run.trials(steps=20))
     agent = drive(agent=str(run.folder))
     cell = next(iter(agent.until(lambda: agent.trials(steps=20))))
@@ -49,7 +52,7 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
     assert (len(added), len(extension.kept), extension.gone) == (2, 2, [])  # seed 0 is the same cell by another name
     assert len(read_plan(SweepFolder(run.folder)).cells) == 2
     assert sweep_extend(run.folder, str(both)).to_json() == extension.to_json()
-    run.until(lambda: "the sweep has 4 cells now" in run.log.read_text())
+    run.until(lambda: "of 4 cells done" in run.log.read_text())
 
     agent = drive(agent=str(run.folder))
     agent.until(lambda: agent.trials(steps=20))
