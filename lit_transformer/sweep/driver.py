@@ -187,6 +187,8 @@ class Driver:
                 shown = time.monotonic()
         if self.pool.workers:
             self._stop()
+        elif self.request.asked(at_once=True):  # the workers saw it first
+            self.display.say("stopped: asked by `sweep stop`; trials finished their step and saved")
         self._relay()
 
     def _grow(self, workers: int) -> None:

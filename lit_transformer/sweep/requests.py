@@ -21,10 +21,10 @@ class StopRequest:
         self._looked = time.monotonic()
         self._asked = False
 
-    def asked(self) -> bool:
-        """Looks at most once a second; stays true."""
+    def asked(self, *, at_once: bool = False) -> bool:
+        """Looks at most once a second unless `at_once`; stays true."""
         now = time.monotonic()
-        if not self._asked and now - self._looked > LOOK_SECONDS:
+        if not self._asked and (at_once or now - self._looked > LOOK_SECONDS):
             self._looked = now
             self._asked = newest_request(self._folder) not in (self.since, "")
         return self._asked

@@ -128,7 +128,11 @@ def test_all_mistakes_at_once(write_sweep: WriteSweep) -> None:
     assert {problem.key for problem in error.value.problems} == {"n_heads", "seed", "batch", "metric.name"}
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+GRIDS = [path for path in sorted((PROJECT / "sweeps").glob("*.yaml")) if path.stem != "gpt_lr_bayes"]
+"""The others' cells follow from results: tests/test_experiments.py builds those that are drawn before."""
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.stem)
 def test_every_cell_of_the_sweeps_that_ship_can_be_built(path: Path) -> None:
     cells = cells_of(path)
     assert [cell.problem for cell in cells] == [None] * len(cells)

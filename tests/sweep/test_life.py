@@ -114,9 +114,11 @@ def test_a_file_that_changes_old_cells_extends_nothing(
 
 
 def test_folders_that_are_no_sweeps(tmp_path: Path, write_sweep: Callable[..., Path]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
     acts: list[Callable[[], object]] = [
-        lambda: sweep_agent(tmp_path), lambda: sweep_watch(tmp_path), lambda: sweep_stop(tmp_path),
-        lambda: sweep_extend(tmp_path, str(write_sweep("seed: {values: [0]}"))),
+        lambda: sweep_agent(folder), lambda: sweep_watch(folder), lambda: sweep_stop(folder),
+        lambda: sweep_extend(folder, str(write_sweep("seed: {values: [0]}"))),
     ]  # fmt: skip
     for act in acts:
         with pytest.raises(UserError, match="no sweep's folder"):
