@@ -218,8 +218,11 @@ class Driver:
             self._give_up(f"{error}. The same command continues.")
             return
         if self._deaths > DEATHS * workers or status == 2:
-            self._give_up("The workers die without finishing a cell; what they said stands above.")
-        elif self.ledger.unsettled():
+            self._give_up(
+                "The workers end without finishing a cell; what they said stands above. "
+                "Mend it; the same command continues."
+            )
+        elif self.ledger.unsettled() or unproposed(self.folder, read_plan(self.folder).cells):
             self.pool.start(worker.slot)
 
     def _count_ended(self, ended: int) -> None:

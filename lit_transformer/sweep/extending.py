@@ -16,7 +16,7 @@ from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
 from lit_transformer.sweep.foreign import foreign_plan, freeze_foreign
 from lit_transformer.sweep.plan import Plan, PlannedCell, changed_settings, flat, read_configs, read_plan, write_plan
-from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.preparing import check_nothing, prepare_cells
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,14 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
     """Add the cells that a changed file has and the folder has not; old cells stay as they are, in the file or not.
 
     The overrides that the sweep was made with hold for the new cells, except of settings that the file now varies;
-    `seeds` replaces its own. Workers that run see
-    the new cells. Raises UserError for a folder that is no sweep's, for a file that changes what its old cells train or
-    are compared by, and as `sweep run` does.
+    `seeds` replaces its own. Workers that run see the new cells. Raises UserError for a folder that is no sweep's, for a
+    file that changes what its old cells train or are compared by, and as `sweep run` does.
     """
     folder = SweepFolder(path)
     read_plan(folder)
     with FileLock(folder.path / ".plan-lock"):
         old, frozen = read_plan(folder), _frozen(folder)
-        file = read_sweep(find_sweep(sweep))
+        file = replace(read_sweep(find_sweep(sweep)), name=old.name)  # random points are drawn by the name
         number = seeds if seeds is not None else frozen.get("seeds")
         count = number if isinstance(number, int) else None
         given, varied = frozen.get("overrides"), swept_keys(file, count)
@@ -102,7 +101,7 @@ def _fresh(
     known = [dict(flat(cell.config)) for cell in read_configs(folder).values()]
     accelerator = known[0]["trainer.accelerator"] if known else "cpu"
     settings = {"trainer.threads": old.threads, "trainer.accelerator": accelerator}
-    cells = prepare_cells(build_cells(file, overrides, seeds, choice), settings)
+    cells = prepare_cells(build_cells(file, overrides, seeds, choice), settings, check_nothing)
     return Plan(
         name=old.name,
         metric=file.metric.name,

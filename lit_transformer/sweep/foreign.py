@@ -70,6 +70,7 @@ class Foreign:
         parameters, json_file = folder / f"config-{run_id}.yaml", folder / f"config-{run_id}.json"
         write_text(parameters, parameter_file(cell.config))
         write_text(json_file, json.dumps(cell.config))
+        write_text(root / "wandb-id.txt", run_id)  # what `sweep push` looks for
         variables = {
             "WANDB_SWEEP_ID": self.sweep_id,
             "WANDB_RUN_ID": run_id,

@@ -54,4 +54,5 @@ def join(folder: SweepFolder, slots: Slots, *, allow_drift: bool, srun_nodes: in
 
 def _nodes(config: object) -> int:
     trainer = config.get("trainer") if isinstance(config, dict) else None
-    return int(trainer.get("num_nodes") or 1) if isinstance(trainer, dict) else 1
+    nodes = trainer.get("num_nodes") if isinstance(trainer, dict) else 1
+    return nodes if isinstance(nodes, int) else 1

@@ -58,6 +58,7 @@ def forget_end(run: RunFolder, patience: float = 10.0) -> bool:
     with _held(run, patience) as held:
         if held:
             run.result_file.unlink(missing_ok=True)
+            run.tracking_error_file.unlink(missing_ok=True)
             forget_request(run, "stop", "preempt")  # that it is to be pruned holds for the next attempt too
     return held
 

@@ -59,6 +59,18 @@ def main(arguments: Sequence[str]) -> int:
     if not lock.acquire():
         print("another process trains in this folder", file=sys.stderr)
         return 1
+    program: subprocess.Popen[bytes] | None = None
+    asked: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if program is None:
+            asked.append(number)
+            return
+        with suppress(ProcessLookupError):
+            program.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, forward)
     try:
         # the lock's descriptor goes along: should the keeper be killed, the folder stays locked while the program lives
         program = subprocess.Popen(
@@ -67,13 +79,8 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         print(f"{request['words'][0]} cannot be started in {request['folder']}: {error.strerror}", file=sys.stderr)
         return 127
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        with suppress(ProcessLookupError):
-            program.send_signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
+    for early in asked:  # while it was being started
+        forward(early, None)
     status = program.wait()
     if status < 0:  # end as it ended
         signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None

@@ -17,11 +17,11 @@ from lit_transformer.sweep.bayes import Seen, State, ask_child, suggest
 from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import logged
-from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, read_claims
+from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, beating, read_claims
 from lit_transformer.sweep.names import identity
 from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan, write_cells
 from lit_transformer.sweep.points import Points
-from lit_transformer.sweep.preparing import prepare_cells
+from lit_transformer.sweep.preparing import check_nothing, prepare_cells
 from lit_transformer.sweep.search import Growth, read_search
 
 DRAWS = 20
@@ -60,7 +60,8 @@ class Proposer:
         if lease is None:
             return Next.GROWN if len(points_of(read_plan(self._folder).cells)) > count else Next.WAIT
         try:
-            return self._lead(plan, count, lease)
+            with beating(lease):  # preparing data or a Gaussian process take as long as they take
+                return self._lead(plan, count, lease)
         except BaseException:
             lease.end("again")  # whoever comes next need not wait for the lease to grow old
             raise
@@ -116,7 +117,7 @@ class Proposer:
             for other in there:
                 if self._points.same_data(cell, other):
                     return self._points.like(cell, other)
-        return prepare_cells([cell], self._growth.settings, need=False)[0]
+        return prepare_cells([cell], self._growth.settings, check_nothing, need=False)[0]
 
 
 def grow(folder: SweepFolder, cells: Sequence[PlannedCell], count: int) -> bool:

@@ -1,5 +1,6 @@
 """`sweep push`: the offline W&B runs of a sweep's cells go to W&B's server, each once."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ MARK = "wandb-pushed.json"
 """In a run's folder: the SHA-256 of the offline run's file that was uploaded."""
 SYNC = (sys.executable, "-m", "wandb", "sync", "--include-synced")
 """Our own mark decides: W&B's knows the file's name alone, and a cell that went on has other content."""
+ERROR = re.compile(r"^(wandb:\s*)?error\b", re.IGNORECASE | re.MULTILINE)
+"""A line of `wandb sync` that tells of one; paths and names may hold the word."""
 
 
 @dataclass
@@ -108,7 +111,7 @@ def sync(folder: Path, environment: Mapping[str, str] | None = None) -> str:
     said = "\n".join([*done.stdout.splitlines(), *done.stderr.splitlines()])
     if "api_key" in said.lower() and "not configured" in said.lower():
         raise UserError("sweep push: not logged in to W&B\n  fix      `wandb login`, or set WANDB_API_KEY")
-    if done.returncode or "error" in said.lower():
+    if done.returncode or ERROR.search(said):
         lines = [line for line in said.splitlines() if line.strip()]
         return " ".join(lines[-3:]) or f"`wandb sync` ended with exit status {done.returncode}"
     return ""

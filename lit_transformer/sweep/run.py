@@ -10,6 +10,7 @@ from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.records.atomic import is_full
+from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
 from lit_transformer.sweep.begin import Stopping, begin_growth, first_cells, stop_rule
@@ -158,8 +159,10 @@ def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: i
 
 
 def planned_cells(folder: SweepFolder) -> list[Cell]:
-    """The valid cells of a frozen sweep, for dividing a machine."""
-    return [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
+    """The valid cells of a frozen sweep, those of a bayes sweep as often as may come, for dividing a machine."""
+    cells = [Cell(name=name, values=cell.values, config=cell.config) for name, cell in read_configs(folder).items()]
+    growth = read_search(folder).growth
+    return cells * growth.cap if growth else cells
 
 
 def check_retries(retries: int) -> None:
@@ -224,7 +227,8 @@ def freeze(folder: SweepFolder, plan: Plan, frozen: Mapping[str, object], search
     if search.growth is not None:
         freeze_search(folder, search)  # run_cap may have grown
     elif any(known[cell.name].prepared != cell.prepared for cell in plan.valid()):
-        write_configs(folder, _with_frozen_configs(plan, known))  # the same data in another place
+        with FileLock(folder.path / ".plan-lock"):  # `sweep extend` may be adding cells
+            write_configs(folder, _with_frozen_configs(plan, read_configs(folder)))  # the same data in another place
 
 
 def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:

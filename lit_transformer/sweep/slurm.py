@@ -157,7 +157,8 @@ def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    there = queued(folder)
+    since = newest_request(folder)  # pilots that were submitted before it end by themselves
+    there = queued(folder) if read_json(_jobs_file(folder)).get("since") == since else []
     ranks = [ranks_of(cell) for cell in read_configs(folder).values()]
     nodes, devices = max((nodes for nodes, _ in ranks), default=1), max((devices for _, devices in ranks), default=1)
     if pilots.nodes is not None and pilots.nodes > nodes:
@@ -171,10 +172,9 @@ def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow
     jobs: list[str] = []
     try:
         for _ in range(pilots.pilots - len(there)):
-            since = newest_request(folder)
             job = executor.submit(run_pilot, str(folder.path.resolve()), since, per_device, allow_drift)
             jobs.append(job.job_id)
-            write_json(_jobs_file(folder), {"jobs": [*there, *jobs]})
+            write_json(_jobs_file(folder), {"jobs": [*there, *jobs], "since": since})
     except (FailedJobError, FailedSubmissionError) as error:
         raise sbatch_problem(str(error)) from None
     _check_that_they_can_run(jobs)
@@ -214,9 +214,15 @@ def _check_that_they_can_run(jobs: Sequence[str]) -> None:
 
 
 def _reasons() -> dict[str, str]:
-    """Job of mine -> why it waits; None where it runs."""
+    """Job of mine -> why it waits; None where it runs. Raises UserError where SLURM does not answer."""
     command = ["squeue", "--noheader", "--format=%i %r", "--me"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise UserError(
+            f"squeue failed: {asked.stderr.strip() or f'exit status {asked.returncode}'}\n"
+            "  fix      try again when SLURM's controller answers"
+        )
+    lines = asked.stdout.splitlines()
     return {job: reason.strip() for job, _, reason in (line.strip().partition(" ") for line in lines)}
 
 
@@ -228,7 +234,10 @@ class Queue:
         self._said: dict[str, str] = {}
 
     def __call__(self) -> bool:
-        there, reasons = queued(self._folder), _reasons()
+        try:
+            there, reasons = queued(self._folder), _reasons()
+        except UserError:  # a busy controller is no empty queue
+            return True
         waiting = {job: reasons[job] for job in there if reasons.get(job, "None") != "None"}
         if waiting != self._said:
             for job, reason in waiting.items():

@@ -78,7 +78,7 @@ def sweep_watch(path: Path, *, anybody: Callable[[], bool] | None = None) -> int
             display.show(views)
             time.sleep(WATCH_SECONDS)
         display.finish(views)
-    return exit_status(views)
+    return exit_status(views) or int(watcher.open())
 
 
 def sweep_stop(path: Path, *, wait: float = 120.0) -> int:

@@ -44,7 +44,7 @@ CLOSE_SECONDS = 5.0
 """What the W&B writer has for its last rows when the worker was asked to stop."""
 GRACE_SECONDS = 10.0
 """What a trial has for its step and its checkpoint after a signal to its worker."""
-PATIENT_SECONDS = 120.0
+PATIENT_SECONDS = 80.0
 """The same after `sweep stop`, and where a worker leaves others to go on: nobody waits at a terminal."""
 
 
@@ -157,6 +157,8 @@ class Worker:
             if not ready:
                 claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
                 time.sleep(IDLE_SECONDS)
+                return
+            if not claim.is_highest():  # overtaken while it got ready
                 return
             status = self._train(claim)
         except UserError:  # of this machine, not of the cell
@@ -271,7 +273,8 @@ def ranks_of(cell: PlannedCell) -> tuple[int, int]:
 
 
 def _number(settings: dict[str, object], key: str) -> int:
-    return int(str(settings.get(key) or 1))
+    value = settings.get(key)  # a program of the user's may have a setting of this name, of any kind
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 
 def say(text: str) -> None:

@@ -135,6 +135,7 @@ def reopened(run: RunFolder, loaded: Loaded, *, allow_drift: bool) -> tuple[RunF
     prepared = _prepared_again(config, run)
     with _held(run):
         forget_request(run)
+        run.tracking_error_file.unlink(missing_ok=True)  # of settings that may be others now
         continue_from(run, identity(config, prepared["fingerprint"]), allow_drift=allow_drift, report=lambda text: None)
         run.freeze(to_plain(config), {**loaded.origins, **origins}, prepared)
     print(f"going on with {run.path} (torch and Lightning load first)", file=sys.stderr)
