@@ -49,8 +49,8 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
     """Add the cells that a changed file has and the folder has not; old cells stay as they are, in the file or not.
 
     The overrides that the sweep was made with hold for the new cells, except of settings that the file now varies;
-    `seeds` replaces its own. Workers that run see the new cells. Raises UserError for a folder that is no sweep's, for a
-    file that changes what its old cells train or are compared by, and as `sweep run` does.
+    `seeds` replaces its own. Workers that run see the new cells. Raises UserError for a folder that is no sweep's, for
+    a file that changes what its old cells train or are compared by, and as `sweep run` does.
     """
     folder = SweepFolder(path)
     read_plan(folder)
