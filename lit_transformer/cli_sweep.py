@@ -55,7 +55,7 @@ def run(
     name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
     allow_drift: AllowDrift = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and what they cost; train nothing.")
+        bool, typer.Option("--dry-run", help="Show the cells, what budgets solved and the costs; train nothing.")
     ] = False,
     output: Output = Path("runs"),
     as_json: Json = False,
