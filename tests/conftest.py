@@ -32,6 +32,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two workers with two threads each wait for one another: a test of small networks takes five times as long."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 12 kB of made-up prose that a small model learns a little of in a few steps."""
