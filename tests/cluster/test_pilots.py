@@ -135,6 +135,7 @@ def test_a_pilot_out_of_time_goes_back_into_the_queue_and_on_bit_for_bit(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trial_on_two_nodes_is_one_step_and_is_preempted_with_a_checkpoint(
     pilots: Callable[[str], Pilots], cluster: Any
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_trial_on_two_nodes_is_one_step_and_is_preempted_with_a_checkpoint(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_scancel_and_a_drained_node_lose_no_cell(pilots: Callable[[str], Pilots], cluster: Any, calm: Path) -> None:
     made = pilots("0, 1")
     assert made.submit("--pilots", "2", *LONGER).returncode == 0

@@ -105,6 +105,7 @@ DRIVERS = 5
 
 
 @pytest.mark.chaos
+@pytest.mark.long
 @pytest.mark.timeout(1800 * SWEEPS)
 def test_24_cells_under_kills_of_trials_workers_and_drivers(
     write_sweep: Callable[..., Path], drive: Callable[..., Any]
