@@ -85,6 +85,8 @@ class Followed:
         """See that W&B shows what is trained; else tell the trial, which fails with what stands in the file."""
         assert self._run is not None
         shown = {key: value for key, value in self._run.config.as_dict().items() if key != "_wandb"}
+        if isinstance(shown.get("experiment"), str):
+            shown["experiment"] = Path(shown["experiment"]).stem  # a sweep may name it by its file
         different = config_differences(config, shown)
         if different:
             lines = "\n".join(f"  got      {line}" for line in different[:10])

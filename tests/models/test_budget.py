@@ -107,6 +107,7 @@ def test_five_networks_give_the_flops_of_every_other(owner) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @by_kind
 def test_so_they_do_of_many_shapes(owner) -> None:
     assert_polynomial(owner, "parameters", count=100, seed=1)
@@ -139,6 +140,7 @@ def test_and_the_same_flops(owner) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @by_kind
 def test_large_grids_too(owner) -> None:
     for heads, layers in itertools.product((1, 2, 4, 6, 8), (1, 2, 3, 6)):

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
     [
         (),
         pytest.param(("data.loader_workers=2",), marks=pytest.mark.long),
-        ("data.loader_workers=2", "data.persistent_workers=false"),
+        pytest.param(("data.loader_workers=2", "data.persistent_workers=false"), marks=pytest.mark.long),
         ("trainer.precision=bf16-mixed",),
     ],
     ids=["no workers", "persistent workers", "workers", "bf16"],
