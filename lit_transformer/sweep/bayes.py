@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from lit_transformer.records.atomic import write_json
 from lit_transformer.sweep.verdict import Goal
@@ -31,7 +31,6 @@ STARTUP = 10
 INSIDE = 1e-9
 """How far from 0 and 1 every u stays: a bell shape is infinite there."""
 Sampler = Literal["tpe", "gp"]
-SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 State = Literal["complete", "pruned", "failed", "running"]
 Impute = Literal["best", "latest", "worst"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Literal, get_args
+from typing import Literal
 
 from lit_transformer.config.errors import ConfigError, Problem, UserError
 from lit_transformer.config.layers import Layer
@@ -20,7 +20,6 @@ from lit_transformer.sweep.points import Points, replicated
 from lit_transformer.sweep.search import Growth
 
 Stopping = Literal["hyperband", "asha", "none"]
-STOPPINGS: tuple[Stopping, ...] = get_args(Stopping)
 REPLICATES = "seed"
 """The setting whose values are replicates of every point, never searched: the best seed is luck."""
 FIRST_POINTS = 50

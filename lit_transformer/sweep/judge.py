@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from lit_transformer.records.locks import FileLock
 from lit_transformer.records.requests import Request, write_request
@@ -17,7 +17,6 @@ from lit_transformer.sweep import halving, hyperband
 from lit_transformer.sweep.verdict import Goal, Verdict
 
 Stopper = Literal["hyperband", "asha"]
-STOPPERS: tuple[Stopper, ...] = get_args(Stopper)
 LOOK_SECONDS = 0.25
 """Between looks at the trial's own log."""
 AGAIN_SECONDS = 5.0

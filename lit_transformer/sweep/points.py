@@ -11,7 +11,7 @@ from lit_transformer.sweep.cells import Cell, load_cell
 from lit_transformer.sweep.choice import Point
 from lit_transformer.sweep.file import parse_sweep
 from lit_transformer.sweep.names import drawn_name
-from lit_transformer.sweep.plan import PlannedCell, with_dotted
+from lit_transformer.sweep.plan import PlannedCell, flat, with_dotted
 from lit_transformer.sweep.search import Growth
 
 FREE_OF_DATA = ("optimizer.", "schedule.", "tracking.", "seed")
@@ -48,7 +48,8 @@ class Points:
     def like(self, cell: Cell, other: PlannedCell) -> PlannedCell:
         """The cell with what the other one's data decided."""
         decided = [key for key, origin in other.origins.items() if origin in DECIDED]
-        config = with_dotted(cell.config, {key: _get(other.config, key) for key in decided})
+        settings = dict(flat(other.config))
+        config = with_dotted(cell.config, {key: settings[key] for key in decided})
         origins = {**cell.origins, **{key: other.origins[key] for key in decided}}
         return PlannedCell(name=cell.name, values=cell.values, config=config, origins=origins,
                            prepared=other.prepared, u=cell.u)  # fmt: skip
@@ -69,10 +70,3 @@ def replicated(values: Mapping[str, object], growth: Growth, number: int) -> lis
     for key, each in growth.replicates.items():
         runs = [{**run, key: value} for run in runs for value in each]
     return [Point(name=drawn_name(number, run), values=run) for run in runs]
-
-
-def _get(config: Mapping[str, object], key: str) -> object:
-    value: object = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
