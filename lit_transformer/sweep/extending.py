@@ -8,14 +8,14 @@ from pathlib import Path
 import yaml
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.layers import shell_value
+from lit_transformer.config.layers import flatten, shell_value
 from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import build_cells, swept_keys
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
 from lit_transformer.sweep.foreign import foreign_plan, freeze_foreign
-from lit_transformer.sweep.plan import Plan, PlannedCell, changed_settings, flat, read_configs, read_plan, write_plan
+from lit_transformer.sweep.plan import Plan, PlannedCell, changed_settings, read_configs, read_plan, write_plan
 from lit_transformer.sweep.preparing import check_nothing, prepare_cells
 
 
@@ -98,7 +98,7 @@ def _fresh(
         )
     if not file.ours:
         return replace(foreign_plan(file, old.threads, overrides=overrides, seeds=seeds, choice=choice), name=old.name)
-    known = [dict(flat(cell.config)) for cell in read_configs(folder).values()]
+    known = [flatten(cell.config) for cell in read_configs(folder).values()]
     accelerator = known[0]["trainer.accelerator"] if known else "cpu"
     settings = {"trainer.threads": old.threads, "trainer.accelerator": accelerator}
     cells = prepare_cells(build_cells(file, overrides, seeds, choice), settings, check_nothing)

@@ -139,8 +139,3 @@ def append_stop(folder: SweepFolder, cell: str, verdict: Verdict) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.stops_file))
         finally:
             os.close(descriptor)
-
-
-def read_stops(folder: SweepFolder) -> list[dict[str, float | None]]:
-    """Every stop in order: cell, time, and what the verdict says."""
-    return read_rows(folder.stops_file)

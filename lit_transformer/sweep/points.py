@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import yaml
 
-from lit_transformer.config.layers import Layer
+from lit_transformer.config.layers import Layer, flatten
 from lit_transformer.config.yaml_lines import parse_yaml
 from lit_transformer.sweep.cells import Cell, load_cell
 from lit_transformer.sweep.choice import Point
 from lit_transformer.sweep.file import parse_sweep
 from lit_transformer.sweep.names import drawn_name
-from lit_transformer.sweep.plan import PlannedCell, flat, with_dotted
+from lit_transformer.sweep.plan import PlannedCell, with_dotted
 from lit_transformer.sweep.search import Growth
 
 FREE_OF_DATA = ("optimizer.", "schedule.", "tracking.", "seed")
@@ -48,7 +48,7 @@ class Points:
     def like(self, cell: Cell, other: PlannedCell) -> PlannedCell:
         """The cell with what the other one's data decided."""
         decided = [key for key, origin in other.origins.items() if origin in DECIDED]
-        settings = dict(flat(other.config))
+        settings = flatten(other.config)
         config = with_dotted(cell.config, {key: settings[key] for key in decided})
         origins = {**cell.origins, **{key: other.origins[key] for key in decided}}
         return PlannedCell(name=cell.name, values=cell.values, config=config, origins=origins,

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Protocol
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.processes.srun_step import SrunStep
 from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
@@ -29,7 +30,7 @@ from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
-from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import PlannedCell, read_configs, read_plan
 from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
@@ -202,7 +203,7 @@ class Worker:
         if self.foreign is not None:
             return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
-        settings = dict(flat(self.configs[claim.cell].config))
+        settings = flatten(self.configs[claim.cell].config)
         return self._watch(self._start(run, claim, settings), claim)
 
     def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
@@ -268,7 +269,7 @@ class Worker:
 
 def ranks_of(cell: PlannedCell) -> tuple[int, int]:
     """The nodes that a cell trains on, and its ranks on each."""
-    settings = dict(flat(cell.config))
+    settings = flatten(cell.config)
     return _number(settings, "trainer.num_nodes"), _number(settings, "trainer.devices")
 
 
