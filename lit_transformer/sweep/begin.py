@@ -28,7 +28,7 @@ FIRST_POINTS = 50
 
 def stop_rule(file: SweepFile, stopper: Stopping | None = None) -> StopRule | None:
     """How trials stop early: as the file's early_terminate says, or as `--stopper` does. Raises UserError."""
-    given = file.early_terminate if file.ours else None
+    given = file.early_terminate
     if stopper == "none" or (stopper is None and given is None):
         return None
     if given is None and stopper == "hyperband":
@@ -86,7 +86,6 @@ def begin_growth(
         replicates={item.key: list(item.values) for item in parameters if item.swept and item.key == REPLICATES},
         settings={},
         cap=cap,
-        target=file.metric.target,
     )
     points = Points(growth)
     first = [points.values(suggest(growth.search, [], number)) for number in range(min(cap, STARTUP))]

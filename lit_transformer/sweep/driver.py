@@ -25,7 +25,7 @@ from lit_transformer.sweep.pool import Local, Pool
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
-from lit_transformer.sweep.views import Viewer, exit_status
+from lit_transformer.sweep.views import DONE, Viewer, exit_status
 from lit_transformer.sweep.worker import NO_SPACE, PATIENT_SECONDS, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
@@ -184,7 +184,7 @@ class Driver:
                     self._grow(workers)
                 views = self.viewer.read()
                 self.display.show(views)
-                self._count_ended(sum(view.state not in ("waiting", "running", "impossible") for view in views))
+                self._count_ended(sum(view.state in (*DONE, "failed", "diverged", "stopped") for view in views))
                 shown = time.monotonic()
         if self.pool.workers:
             self._stop()

@@ -52,6 +52,13 @@ class StopRule:
             strict=self.strict,
         )  # fmt: skip
 
+    def __str__(self) -> str:
+        if self.stopper == "asha":
+            return f"asha, by {self.metric} after {self.bands[0]} values of it and {self.eta:g} times as many each time"
+        shown = ", ".join(map(str, self.bands[:4])) + (", ..." if len(self.bands) > 4 else "")
+        by = "the value there" if self.strict else "the best value so far"
+        return f"hyperband, by {self.metric} after {shown} values of it, eta {self.eta:g}, by {by}"
+
     def to_json(self) -> dict[str, object]:
         """As it is frozen; `from_json` reads it."""
         return {**asdict(self), "bands": list(self.bands)}

@@ -1,7 +1,9 @@
 """The dry run: real sizes, impossible cells with their reason, nothing trained."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,29 @@ def test_a_dry_run_prints_every_cell_and_trains_nothing(
     assert "impossible  num_heads=3,num_layers=1: model.num_heads" in out
     assert f"{parameters['num_heads=1,num_layers=1']:,.0f}" in out
     assert [cell["problem"] is None for cell in dry.to_json()["cells"]] == [True, True, False, False]  # type: ignore[index, attr-defined]
+
+
+def test_a_dry_run_shows_how_trials_stop_and_share_gpus(
+    write_sweep: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = write_sweep("seed: {values: [0]}")
+    sweep.write_text(sweep.read_text() + "early_terminate: {type: hyperband, min_iter: 2, eta: 3}\n")
+
+    def shown(**asked: Any) -> str:
+        print_dry_run(sweep_dry_run(str(sweep), output=tmp_path / "runs", **asked))
+        return " ".join(capsys.readouterr().out.split())
+
+    early = "trials that fall behind are stopped early:"
+    assert f"{early} hyperband, by val/loss after 2, 6, 18, 54, ... values of it, eta 3, by the value there" in shown()
+    assert f"{early} asha, by val/loss after 2 values of it and 3 times as many each time" in shown(stopper="asha")
+    assert early not in shown(stopper="none")
+    with pytest.raises(UserError, match="--per-device 2: got a sweep on a CPU"):
+        sweep_dry_run(str(sweep), overrides=["trainer.accelerator=cpu"], per_device=2, output=tmp_path / "runs")
+    dry = sweep_dry_run(str(sweep), output=tmp_path / "runs")
+    assert dry.to_json()["stop"] == {**dataclasses.asdict(dry.stop), "bands": list(dry.stop.bands)}  # type: ignore[arg-type, union-attr]
+    shared = dataclasses.replace(dry.slots, workers=4, gpus=[["0"], ["1"], ["0"], ["1"]])
+    print_dry_run(dataclasses.replace(dry, slots=shared))
+    assert "4 workers on 2 GPUs" in capsys.readouterr().out
 
 
 def test_data_that_cannot_be_prepared_are_the_users(write_sweep: Callable[..., Path], tmp_path: Path) -> None:

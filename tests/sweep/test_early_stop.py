@@ -154,7 +154,8 @@ def test_stops_of_several_workers_stand_whole(tmp_path: Path) -> None:
     verdict = Verdict(stop=True, rule="asha", metric="m", band=1, value=2.0, threshold=1.0, rank=2, of=2)
     for cell in ("a", "b"):
         append_stop(folder, cell, verdict)
-    assert [item["cell"] for item in read_rows(folder.stops_file)] == ["a", "b"]
-    assert {key: read_rows(folder.stops_file)[0][key] for key in ("rule", "band", "value", "threshold", "rank", "of")} == {
+    stops = read_rows(folder.stops_file)
+    assert [item["cell"] for item in stops] == ["a", "b"]
+    assert {key: stops[0][key] for key in ("rule", "band", "value", "threshold", "rank", "of")} == {
         "rule": "asha", "band": 1, "value": 2.0, "threshold": 1.0, "rank": 2, "of": 2,
     }  # fmt: skip

@@ -105,7 +105,8 @@ def test_an_ordinary_wandb_script_runs_offline_and_its_metric_is_shown(sweep: Pa
         ("", {"overrides": ["lr=1"]}, ["lr=1", "a command of its own", "under the file's parameters"]),
         ("", {"seeds": 3}, ["--seeds 3", "seed: {values: [0, 1, 2]}"]),
         ("", {"workers": 0}, ["--workers 0"]),
-        ("early_terminate: {type: hyperband, min_iter: 2}\n", {}, ["early_terminate", "mine.yaml:", "at its end"]),
+        ("", {"per_device": 2}, ["--per-device 2", "--workers N"]),
+        ("", {"stopper": "hyperband"}, ["--stopper hyperband", "mine.yaml", "no early_terminate"]),
     ],
 )
 def test_what_has_no_meaning_there(sweep: Path, more: str, asked: dict[str, object], words: list[str]) -> None:

@@ -16,7 +16,7 @@ from lit_transformer.records.run_folder import find_runs
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.file import read_sweep
 from lit_transformer.sweep.pushing import MARK, offline_file, sweep_push
-from lit_transformer.sweep.wandb import COMMAND, server_config
+from lit_transformer.sweep.wandb import COMMAND, server_config, sweep_on_wandb
 from tests.sweep.wandb_server import StandIn, serving
 
 pytestmark = pytest.mark.timeout(600)
@@ -63,6 +63,27 @@ def test_the_server_gets_the_file_with_overrides_as_constants(write_sweep: Calla
     assert "command" not in file.source  # the file's own content is left as it is
     with pytest.raises(UserError, match="--seeds 0"):
         server_config(file, [], seeds=0)
+
+
+def test_an_override_is_checked_as_in_a_sweep_here(write_sweep: Callable[..., Path], tmp_path: Path) -> None:
+    nested = "model: {parameters: {num_heads: {values: [1, 2]}, dropout: {value: 0.0}}}"
+    sweep = write_sweep(nested)
+    file, text = read_sweep(sweep), sweep.read_text()
+    for method in ("grid", "random", "bayes"):  # the last two without a run_cap: the server needs none
+        sweep.write_text(text.replace("method: grid", f"method: {method}"))
+        with pytest.raises(UserError, match=r"(?s)model.num_heads=4, which the sweep varies.*fix "):
+            sweep_on_wandb(str(sweep), overrides=["model.num_heads=4"])
+    with pytest.raises(UserError, match=r"trainer\.max_stepz"):
+        sweep_on_wandb(str(sweep), overrides=["trainer.max_stepz=4"])
+    parameters = server_config(file, ["model.dropout=0.5"], seeds=None)["parameters"]
+    assert parameters == {  # once, in its place: a dotted one beside it would be a second value
+        **file.source["parameters"],  # type: ignore[dict-item]
+        "model": {"parameters": {"num_heads": {"values": [1, 2]}, "dropout": {"value": 0.5}}},
+    }
+    own = tmp_path / "own.yaml"
+    own.write_text("method: grid\nprogram: train.py\nparameters: {lr: {values: [1, 2]}}\n")
+    with pytest.raises(UserError, match="a command of its own"):
+        sweep_on_wandb(str(own), overrides=["lr=1"])
 
 
 @pytest.mark.slow
