@@ -146,6 +146,10 @@ class Ledger:
         """From now on nobody begins a cell; those that were begun go on to their ends. Raises OSError."""
         write_text(self.folder / CLOSED, why)
 
+    def open_again(self) -> None:
+        """Let cells be begun again."""
+        (self.folder / CLOSED).unlink(missing_ok=True)
+
     def why_closed(self) -> str:
         """Why no cell is begun any more; empty where cells are."""
         return why_closed(self.folder)

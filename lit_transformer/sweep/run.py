@@ -250,8 +250,14 @@ def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
         raise UserError(
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
-            "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
+            "  fix      give the new one a name of its own (--name NAME), or go on with what the folder holds: "
+            f"{agent_command(folder)}"
         )
+
+
+def agent_command(folder: SweepFolder) -> str:
+    """What runs the open cells of a sweep's folder, whatever has become of its file."""
+    return shlex.join(["lit-transformer", "sweep", "agent", str(folder.path)])
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:

@@ -96,7 +96,8 @@ def _compared(content: Mapping[str, object]) -> dict[str, Any]:
         search = {f"bayes.{key}": value for key, value in growth["search"].items()}
         layers = {name: [layer["values"] for layer in both] for name, both in growth["experiments"].items()}
         found |= {**search, "parameters": growth["source"].get("parameters"), "experiments": layers,
-                  "overrides": growth["shell"]["values"], "seeds": growth["replicates"], "run_cap": growth["cap"]}  # fmt: skip
+                  "overrides": growth["shell"]["values"], "seeds": growth["replicates"],
+                  "run_cap": growth["cap"]}  # fmt: skip
     if content.get("target") is not None:
         found["metric.target"] = content["target"]
     return found
