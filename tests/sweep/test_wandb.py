@@ -16,6 +16,7 @@ from lit_transformer.records.run_folder import find_runs
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.file import read_sweep
 from lit_transformer.sweep.pushing import MARK, offline_file, sweep_push
+from lit_transformer.sweep.run import sweep_run
 from lit_transformer.sweep.wandb import COMMAND, server_config, sweep_on_wandb
 from tests.sweep.wandb_server import StandIn, serving
 
@@ -153,6 +154,51 @@ def test_a_push_uploads_each_run_once(
     failed = sweep_push(run.folder)
     assert list(failed.failed) == ["seed=0"] and failed.exit_status == 1
     json.dumps(failed.to_json())
+
+
+PROGRAM = """
+import wandb
+
+with wandb.init() as run:
+    for step in range(3):
+        run.log({"loss": run.config["width"] / (step + 1)})
+"""
+
+
+@pytest.mark.slow
+def test_a_push_uploads_the_runs_of_a_program_once(
+    logged_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(PROGRAM)
+    Path("own.yaml").write_text(f"""
+method: grid
+program: train.py
+project: mine
+metric: {{name: loss, goal: minimize}}
+parameters: {{width: {{values: [1, 2]}}}}
+command: [{sys.executable}, "${{program}}"]
+""")
+    status, path = sweep_run("own.yaml")
+    assert status == 0
+    assert logged_in.queries == []  # its runs were offline
+    cells = ["width=1", "width=2"]
+    done = shell("push", str(path), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pushed"] == cells
+    before = len(logged_in.runs)
+    again = shell("push", str(path), "--json")
+    assert json.loads(again.stdout)["earlier"] == cells
+    assert len(logged_in.runs) == before
+    for cell in cells:
+        run = SweepFolder(path).cell(cell)
+        name = (run.path / "wandb-id.txt").read_text().strip()
+        assert logged_in.ended[name] == 1
+        rows = [{"step": row["_step"], "loss": row["loss"]} for row in logged_in.rows[name]]
+        assert rows == run.read_metrics() and len(rows) == 3
+    assert {run["name"] for run in logged_in.runs} == set(logged_in.rows)
+    assert {run["project"] for run in logged_in.runs} == {"mine"}
 
 
 def test_a_run_is_found_by_its_id(tmp_path: Path) -> None:
