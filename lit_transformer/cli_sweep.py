@@ -110,7 +110,8 @@ def run(
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
-    A file with a command or program of its own runs that, offline, as W&B's agent would; its metric is read at its end.
+    A file with a command or program of its own runs that, offline, as W&B's agent would, and reads what it logs.
+    Once a cell has reached the file's metric.target, no cell is begun any more, whatever the method.
 
     On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running. On
     W&B the server chooses the cells, and W&B's own agents (--workers) run the file's command here.
@@ -276,6 +277,8 @@ def extend(
     as_json: Json = False,
 ) -> None:
     """Add the cells of a changed file to a sweep, also while it runs; old cells stay. Shows the difference.
+
+    Where nobody runs the sweep, `sweep agent DIR` runs the new cells; `sweep run` may refuse the changed file.
 
     Example: lit-transformer sweep extend runs/sweeps/demo sweeps/demo.yaml --seeds 5
     """

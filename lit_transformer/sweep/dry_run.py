@@ -94,9 +94,10 @@ def sweep_dry_run(
         print(note, file=sys.stderr)
     growth, stop = begin_growth(file, overrides, seeds, choice, sampler), stop_rule(file, stopper)
     if not file.ours:
-        slots = foreign_slots(workers, per_device)
-        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
-        return DryRun(plan, slots, {}, 0.0, measured=False, stop=stop, target=file.metric.target)
+        slots, first = foreign_slots(workers, per_device), startup_cells(growth) if growth else []
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice, first=first)
+        rest = growth.cap - len(first) if growth else 0
+        return DryRun(plan, slots, {}, 0.0, False, len(first), rest, stop, file.metric.target)
     cells = build_cells(file, overrides, seeds, choice) if growth is None else startup_cells(growth)
     slots = divide(cells, workers, per_device=per_device)
     plan = make_plan(file, cells, slots, seeds)

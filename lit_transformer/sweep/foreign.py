@@ -15,6 +15,7 @@ from lit_transformer.records.atomic import write_json, write_text
 from lit_transformer.records.requests import Request, forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.choice import Choice, choose
 from lit_transformer.sweep.command import DEFAULT, expand, parameter_file, run_config
 from lit_transformer.sweep.file import SweepFile
@@ -147,23 +148,36 @@ def freeze_foreign(folder: SweepFolder, file: SweepFile) -> list[str]:
 
 
 def foreign_plan(
-    file: SweepFile, threads: int, *, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+    file: SweepFile,
+    threads: int,
+    *,
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    first: Sequence[Cell] = (),
 ) -> Plan:
-    """The plan of such a sweep; raises UserError for what has no meaning there."""
+    """The plan of such a sweep, a bayes one's of its `first` cells; raises UserError for what has no meaning there."""
     check_foreign(file, overrides, seeds)
-    cells = [
+    origins = {item.key: item.origin for item in file.parameters}
+    points = [] if first else choose(file, None, choice)
+    cells = [planned(cell) for cell in first] + [
         PlannedCell(
             name=point.name,
             values=point.values,
             config=run_config(file.parameters, point.values),
-            origins={item.key: item.origin for item in file.parameters},
+            origins=origins,
         )
-        for point in choose(file, None, choice)
+        for point in points
     ]
     swept = [item.key for item in file.parameters if item.swept]
     return Plan(
         name=file.name, metric=file.metric.name, goal=file.metric.goal, swept=swept, threads=threads, cells=cells
     )
+
+
+def planned(cell: Cell) -> PlannedCell:
+    """A program's cell as it is planned: nothing of it is prepared."""
+    return PlannedCell(name=cell.name, values=cell.values, config=cell.config, origins=cell.origins, u=cell.u)
 
 
 def foreign_slots(workers: int | None, per_device: int | None = None) -> Slots:

@@ -15,6 +15,7 @@ from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Seen, State, ask_child, suggest
 from lit_transformer.sweep.cells import Cell
+from lit_transformer.sweep.foreign import planned
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import logged
 from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, beating, read_claims, why_closed
@@ -101,6 +102,8 @@ class Proposer:
 
     def _ready(self, cell: Cell, there: Sequence[PlannedCell]) -> PlannedCell:
         """The cell with what its data decide: as in a cell that differs in nothing that data depend on, else asked."""
+        if not self._points.ours:
+            return planned(cell)
         if cell.problem is None:
             for other in there:
                 if self._points.same_data(cell, other):

@@ -137,7 +137,7 @@ def frozen_plan(
         plan = make_plan(file, cells, slots, seeds, check)
     else:
         slots = place([])
-        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice, first=cells)
     _refuse(folder, freeze_foreign(folder, file))
     asked = frozen_request(file, overrides, seeds, slots, choice or Choice())
     freeze(folder, plan, asked, _for_machine(search, slots))

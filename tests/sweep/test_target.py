@@ -58,7 +58,7 @@ def test_the_target_is_frozen_with_the_sweep(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("method", ["grid", "random", "bayes"])
+@pytest.mark.parametrize("method", ["grid", pytest.param("random", marks=pytest.mark.long), "bayes"])
 def test_a_sweep_ends_at_its_target(
     write_sweep: Callable[..., Path], drive: Callable[..., Any], method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
