@@ -11,13 +11,14 @@ import pytest
 from lit_transformer.records.requests import Request, read_request, write_request
 from lit_transformer.records.run_folder import RunFolder, read_rows
 from lit_transformer.records.sweep_folder import SweepFolder
-from lit_transformer.sweep import following
+from lit_transformer.sweep import following, wandb_file
 from lit_transformer.sweep.following import Followed
 from lit_transformer.sweep.foreign import Foreign
 from lit_transformer.sweep.plan import PlannedCell
 from lit_transformer.sweep.program import Program
 from lit_transformer.sweep.run import sweep_run
 from lit_transformer.sweep.status import sweep_status
+from lit_transformer.sweep.wandb_file import read_wandb_file
 from tests.waiting import wait_for
 
 SCRIPT = """
@@ -62,6 +63,10 @@ def test_a_program_is_read_while_it_runs_and_pruned_when_asked(tmp_path: Path, m
     assert result["steps"] == rows[-1]["step"] == len(rows) - 1
     assert result["metrics"] == {"loss": rows[-1]["loss"]}
     assert read_request(run) is None
+    monkeypatch.setattr(
+        wandb_file, "find_spec", lambda name: None
+    )  # where the program behind `wandb leet` is elsewhere
+    assert read_wandb_file(run.path, ours.run_id(cell.name)).rows == rows
 
 
 @pytest.mark.timeout(120)
