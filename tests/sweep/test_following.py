@@ -65,7 +65,7 @@ def test_a_program_is_read_while_it_runs_and_pruned_when_asked(tmp_path: Path, m
     assert read_request(run) is None
     monkeypatch.setattr(
         wandb_file, "find_spec", lambda name: None
-    )  # where the program behind `wandb leet` is elsewhere
+    )  # the program behind `wandb leet` is elsewhere
     assert read_wandb_file(run.path, ours.run_id(cell.name)).rows == rows
 
 
