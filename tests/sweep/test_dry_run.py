@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.sweep.begin import stop_rule
 from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+from lit_transformer.sweep.file import read_sweep
 
 
 def test_a_dry_run_prints_every_cell_and_trains_nothing(
@@ -38,21 +40,24 @@ def test_a_dry_run_shows_how_trials_stop_and_share_gpus(
     sweep = write_sweep("seed: {values: [0]}")
     sweep.write_text(sweep.read_text() + "early_terminate: {type: hyperband, min_iter: 2, eta: 3}\n")
 
-    def shown(**asked: Any) -> str:
-        print_dry_run(sweep_dry_run(str(sweep), output=tmp_path / "runs", **asked))
-        return " ".join(capsys.readouterr().out.split())
-
-    early = "trials that fall behind are stopped early:"
-    assert f"{early} hyperband, by val/loss after 2, 6, 18, 54, ... values of it, eta 3, by the value there" in shown()
-    assert f"{early} asha, by val/loss after 2 values of it and 3 times as many each time" in shown(stopper="asha")
-    assert early not in shown(stopper="none")
     with pytest.raises(UserError, match="--per-device 2: got a sweep on a CPU"):
         sweep_dry_run(str(sweep), overrides=["trainer.accelerator=cpu"], per_device=2, output=tmp_path / "runs")
-    dry = sweep_dry_run(str(sweep), output=tmp_path / "runs")
-    assert dry.to_json()["stop"] == {**dataclasses.asdict(dry.stop), "bands": list(dry.stop.bands)}  # type: ignore[arg-type, union-attr]
+    dry = sweep_dry_run(str(sweep), stopper="asha", output=tmp_path / "runs")
+
+    def shown(**other: Any) -> str:
+        print_dry_run(dataclasses.replace(dry, **other))
+        return " ".join(capsys.readouterr().out.split())
+
+    early, file = "trials that fall behind are stopped early:", read_sweep(sweep)
+    assert f"{early} asha, by val/loss after 2 values of it and 3 times as many each time" in shown()
+    assert dry.stop is not None
+    assert dry.to_json()["stop"] == {**dataclasses.asdict(dry.stop), "bands": list(dry.stop.bands)}
+    hyperband = "hyperband, by val/loss after 2, 6, 18, 54, ... values of it, eta 3, by the value there"
+    assert f"{early} {hyperband}" in shown(stop=stop_rule(file))
+    assert early not in shown(stop=stop_rule(file, "none"))
+    assert "no cell is begun once val/loss has reached 1.5 in one" in shown(target=1.5)
     shared = dataclasses.replace(dry.slots, workers=4, gpus=[["0"], ["1"], ["0"], ["1"]])
-    print_dry_run(dataclasses.replace(dry, slots=shared))
-    assert "4 workers on 2 GPUs" in capsys.readouterr().out
+    assert "4 workers on 2 GPUs" in shown(slots=shared)
 
 
 def test_data_that_cannot_be_prepared_are_the_users(write_sweep: Callable[..., Path], tmp_path: Path) -> None:

@@ -63,9 +63,7 @@ def test_a_program_is_read_while_it_runs_and_pruned_when_asked(tmp_path: Path, m
     assert result["steps"] == rows[-1]["step"] == len(rows) - 1
     assert result["metrics"] == {"loss": rows[-1]["loss"]}
     assert read_request(run) is None
-    monkeypatch.setattr(
-        wandb_file, "find_spec", lambda name: None
-    )  # the program behind `wandb leet` is elsewhere
+    monkeypatch.setattr(wandb_file, "find_spec", lambda name: None)  # the program behind `wandb leet` is elsewhere
     assert read_wandb_file(run.path, ours.run_id(cell.name)).rows == rows
 
 
