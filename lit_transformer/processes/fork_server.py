@@ -114,6 +114,8 @@ def _run(
 ) -> None:
     os.setsid()  # a group of its own: Ctrl-C reaches the parent alone, and a kill takes the loader workers along
     end_with_parent()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends by it until the target listens: no failure with a traceback
     os.environ.update(environment)
     if log is not None:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

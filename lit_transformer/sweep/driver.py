@@ -25,7 +25,7 @@ from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.views import Viewer, exit_status
-from lit_transformer.sweep.worker import NO_SPACE, PATIENT_SECONDS, STOPPED
+from lit_transformer.sweep.worker import DRIVER_STOPS, NO_SPACE, PATIENT_SECONDS, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
 """Ends that the same command again runs again."""
@@ -202,8 +202,13 @@ class Driver:
                 self.pool.start(slot)
 
     def _after(self, worker: Local, status: int, workers: int) -> None:
-        """A worker ended: in order, for want of space, or by a death that costs its trial."""
-        if status in (0, STOPPED):
+        """A worker ended: in order, for want of space, by a signal to it alone, or by a death that costs its trial."""
+        stopping = self.signals.received or self.request.asked(at_once=True)
+        if status == 0 or (status == STOPPED and stopping):
+            return
+        if status == STOPPED:
+            self.display.say("a worker was asked to end by a signal; another takes its place")
+            self.pool.start(worker.slot)
             return
         if status == NO_SPACE:
             self._give_up(f"The disk is full. Free some space for {self.folder.path}; the same command continues.")
@@ -244,7 +249,7 @@ class Driver:
         by = "asked by `sweep stop`: " if asked else ""
         self.display.say(f"stopping: {by}trials finish their step and save; once more ends them at once")
         if not asked:  # else they see the request themselves
-            self.pool.signal(signal.SIGTERM)
+            self.pool.signal(DRIVER_STOPS)
         patience = self.patience or (PATIENT_SECONDS if asked else 0.0)
         count, until = self.signals.count, time.monotonic() + STOP_SECONDS + patience
         while self.pool.workers and time.monotonic() < until and self.signals.count == count:

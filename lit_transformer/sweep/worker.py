@@ -1,8 +1,8 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
 `python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--since ID] [--srun N]`; standard
-input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask
-the trial to stop at its next step.
+input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, SIGUSR1 and `sweep stop`
+ask the trial to stop at its next step; SIGINT is for the driver alone, which says by it that it stops too.
 """
 
 import argparse
@@ -38,6 +38,8 @@ from lit_transformer.sweep.search import read_search
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
 STOPPED = 143
+DRIVER_STOPS = signal.SIGINT
+"""From a driver that stops its workers with itself; a worker's session is its own, so no terminal sends it."""
 POLL_SECONDS = 0.02
 IDLE_SECONDS = 0.3
 CLOSE_SECONDS = 5.0
@@ -54,6 +56,8 @@ class StopFlag:
     def __init__(self, request: StopRequest) -> None:
         self._request = request
         self.signalled = False
+        self.with_driver = False
+        """Whether the driver stops too: nobody takes this worker's place."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
@@ -68,6 +72,7 @@ class StopFlag:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signalled = True
+        self.with_driver = self.with_driver or number == DRIVER_STOPS
 
 
 class Group(Protocol):
@@ -180,11 +185,15 @@ class Worker:
             self.runner.end(run.path)  # W&B is told the state that was just settled
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
+        if end == "preempted" and not self.stop.asked:
+            say(f"{claim.cell}: its process was asked to end by a signal; it goes on")
         if end == "error":
             say(f"{claim.cell}: it failed; it is run again ({errors + 1} of {errors + left})")
 
     def _stopped(self) -> End:
-        return "preempted" if self.leaves and not self.stop.requested else "stopped"
+        """The end of an attempt that was asked to stop: open again where the sweep itself goes on."""
+        ends = self.stop.requested or (self.stop.with_driver and not self.leaves)
+        return "stopped" if ends else "preempted"
 
     def _make_ready(self, run: RunFolder, cell: PlannedCell) -> bool:
         return self.foreign.make_ready(run, cell) if self.foreign else make_ready(run, cell, self._data)

@@ -79,6 +79,30 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
 
 
 @pytest.mark.slow
+def test_signals_to_a_trial_or_a_worker_cost_no_retry_and_no_number(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any]
+) -> None:
+    sweep = write_sweep("seed: {values: [0]}")
+    calm = drive(sweep, "calm", overrides=LONG)
+    assert calm.wait() == 0, calm.log.read_text()
+    run = drive(sweep, overrides=LONG)
+    step = 0
+    for number, times in ((signal.SIGTERM, 1), (signal.SIGUSR1, 2), (signal.SIGINT, 3), (signal.SIGTERM, 4)):
+        trial = run.until(lambda least=step + 20: run.trials(steps=least)).popitem()[1]
+        (run.workers()[0] if times == 4 else trial).send_signal(number)
+        run.until(lambda times=times: ends(run.folder, "seed=0") == ["preempted"] * times)
+        step = RunFolder(run.folder / "cells" / "seed=0").read_metrics()[-1]["step"] or 0
+    assert run.wait() == 0, run.log.read_text()
+    said = run.log.read_text()
+    assert said.count("seed=0: its process was asked to end by a signal; it goes on") == 3
+    assert said.count("a worker was asked to end by a signal; another takes its place") == 1
+    assert ends(run.folder, "seed=0") == [*["preempted"] * 4, "complete"]
+    ours, theirs = (RunFolder(folder / "cells" / "seed=0") for folder in (run.folder, calm.folder))
+    assert ours.log_file.read_text().count("going on from last.ckpt, step") == 4
+    assert ours.metrics_file.read_bytes() == theirs.metrics_file.read_bytes() != b""
+
+
+@pytest.mark.slow
 def test_a_failing_cell_is_retried_as_often_as_asked_and_goes_on(
     write_sweep: Callable[..., Path], drive: Callable[..., Any]
 ) -> None:
