@@ -36,5 +36,5 @@ class Result:
 
 
 def write_result(run: RunFolder, result: Result) -> None:
-    """Write result.json, by rename: the last file that a run writes."""
+    """Write result.json, by rename: from here the run has ended, and checkpoints that it needs no more may go."""
     write_json(run.result_file, {"version": RESULT_VERSION, **vars(result), "versions": versions()})

@@ -94,11 +94,17 @@ class _Training:
             return exit_status(made.end.stopped_by)
         if self.rank == 0:
             result = _result(made, read_request(run) if made.end.pruned else None)
-            keep = config.trainer.keep
-            folder.prune(("best" if sweep_of(run) else "all") if keep == "auto" else keep)
             write_result(run, result)
+            self._prune(folder)  # a kill before the result needs every checkpoint to go on from
             forget_request(run)
         return 0
+
+    def _prune(self, folder: CheckpointFolder) -> None:
+        keep = self.config.trainer.keep
+        try:
+            folder.prune(("best" if sweep_of(self.folder) else "all") if keep == "auto" else keep)
+        except OSError as error:  # the run is complete, with more files than it was to keep
+            print(f"Some checkpoints of {self.folder.path} could not be removed: {error}", file=sys.stderr)
 
     def _set_up_process(self) -> None:
         warnings.filterwarnings("ignore", module="lightning")  # advice on settings that are ours to choose

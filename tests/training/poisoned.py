@@ -22,6 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lit_transformer.data.sampler import Plan
 from lit_transformer.data.text import BlockDataset
+from lit_transformer.records import checkpoints
+from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.tasks.base import Batch, Task
 from lit_transformer.tasks.language_model import LanguageModel
@@ -236,4 +238,16 @@ def _main(folder: str) -> int:
 
     Task.on_train_batch_start = on_train_batch_start  # type: ignore[assignment, method-assign]
     Task.on_train_end = on_train_end  # type: ignore[assignment, method-assign]
+    return run.main(folder)
+
+
+def killed_among_the_removals(folder: str) -> int:
+    """The process dies while it removes the checkpoints that trainer.keep names no more."""
+    prune = CheckpointFolder.prune
+
+    def killed(self: CheckpointFolder, keep: Any) -> None:
+        checkpoints._remove = lambda paths: os.kill(os.getpid(), signal.SIGKILL)
+        prune(self, keep)
+
+    CheckpointFolder.prune = killed  # type: ignore[method-assign]
     return run.main(folder)

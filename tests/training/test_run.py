@@ -14,7 +14,7 @@ from lit_transformer.processes.ranks import RankGroup, rank_environments
 from lit_transformer.processes.trial import TRAIN
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.training.checkpoints import read_checkpoint
-from tests.training.proofs import assert_ranks_agree
+from tests.training.proofs import assert_ranks_agree, start
 
 pytestmark = pytest.mark.timeout(180)  # a hang guard: ranks that wait for each other wait for ever
 
@@ -44,6 +44,13 @@ def test_a_run_leaves_what_the_design_says(train):
     assert rows[0]["train/perplexity"] == pytest.approx(math.exp(rows[0]["train/loss"]))
     ratio = read_json_bytes_per_token(run)
     assert rows[-1]["val/bits_per_byte"] == pytest.approx(rows[-1]["val/loss"] / math.log(2) / ratio)
+
+
+def test_a_kill_among_the_last_removals_leaves_a_complete_run(runner, new_run):
+    run = new_run("trainer.max_steps=13", "trainer.checkpoint_every=20", "trainer.keep=best")
+    killed = start(runner, run, target="tests.training.poisoned:killed_among_the_removals").wait()
+    assert killed == -signal.SIGKILL and run.status() == "complete"
+    assert CheckpointFolder(run.checkpoints).best(print).entry.step == run.read_result()["best_step"]
 
 
 def result_vocab(run):
