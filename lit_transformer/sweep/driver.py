@@ -61,16 +61,22 @@ def locked(folder: SweepFolder) -> Iterator[None]:
 
 
 def drive(
-    folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] = RERUN, *, allow_drift: bool = False
+    folder: SweepFolder,
+    plan: Plan,
+    slots: Slots,
+    again: tuple[End, ...] = RERUN,
+    *,
+    allow_drift: bool = False,
+    since: str | None = None,
 ) -> int:
     """Run the open cells, and those whose earlier end is in `again`; the sweep's lock must be held.
 
     An unfinished cell goes on from its newest checkpoint; one that can no longer do so exactly fails, unless
-    `allow_drift`.
+    `allow_drift`. `since` as of `run_workers`.
     Returns 0 where every valid cell is complete or pruned, 130 or 143 where a signal stopped the sweep, else 1.
     """
     reopen(folder, plan, again)
-    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift)
+    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift, since=since)
 
 
 def reopen(folder: SweepFolder, plan: Plan, again: tuple[End, ...]) -> None:
@@ -218,7 +224,8 @@ class Driver:
             for claim in self.ledger.held_by(worker.name):
                 known, run = self.ledger.read()[claim.cell], self.folder.cell(claim.cell)
                 end = settle_orphan(claim, run, known, read_retries(self.folder))
-                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {end}")
+                what = end or "another has taken it up"
+                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {what}")
         except (DiskFull, OSError) as error:
             self._give_up(f"{error}. The same command continues.")
             return

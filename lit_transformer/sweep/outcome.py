@@ -93,8 +93,8 @@ def settle(
     """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
 
     `losses` counts the earlier attempts in a row that were lost; a failure is an `error` while there are `errors_left`.
-    `stopped` is the end of an attempt that was asked to stop, by its worker or from outside. Raises DiskFull, with nothing recorded, where the trial
-    found no room, and OSError.
+    `stopped` is the end of an attempt that was asked to stop, by its worker or from outside. Raises DiskFull, with
+    nothing recorded, where the trial found no room, and OSError.
     """
     if not claim.is_highest():
         return None
@@ -121,11 +121,16 @@ def settle(
 
 
 def settle_orphan(claim: Claim, run: RunFolder, known: Attempts, retries: int) -> End | None:
-    """Record the attempt of a worker that died: its trial dies with it, and may still have written a result."""
+    """Record the attempt of a worker that died: its trial dies with it, and may still have written a result.
+
+    One that is to be kept is left to the cell's next worker, which records it and tells W&B, as this one would have.
+    """
     losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
     until = time.monotonic() + 5
     while is_locked(run.lock.path) and time.monotonic() < until:
         time.sleep(0.02)
+    if kept_end(run) is not None:
+        return "lost" if claim.end("lost") else None
     return settle(claim, run, -signal.SIGKILL, losses=losses, stopping=False, errors_left=retries - errors)
 
 

@@ -1,8 +1,8 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
 `python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--since ID] [--srun N]`; standard
-input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, SIGUSR1 and `sweep stop`
-ask the trial to stop at its next step; SIGINT is for the driver alone, which says by it that it stops too.
+input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, SIGUSR1 and `sweep
+stop` ask the trial to stop at its next step; SIGINT is for the driver alone, which says by it that it stops too.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.preparing import Stopped
 from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
@@ -102,10 +103,11 @@ class Worker:
     _growth: PlanWatch = field(init=False)
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
-    _data: LocalData = field(init=False, default_factory=LocalData)
+    _data: LocalData = field(init=False)
 
     def __post_init__(self) -> None:
         self._growth = PlanWatch(self.folder)
+        self._data = LocalData(lambda: self.stop.asked)
         search = read_search(self.folder)
         self._judge = Judge(self.folder, search.stop) if search.stop else None
         self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
@@ -129,6 +131,8 @@ class Worker:
                     return 0
                 else:
                     self._read_plan()
+            except Stopped:
+                return STOPPED
             except DiskFull as error:
                 return self._no_space(str(error))
             except OSError as error:
@@ -146,33 +150,21 @@ class Worker:
 
     def _propose(self) -> Next:
         """Propose the next cells of a sweep that grows, where it is this worker's turn."""
-        return self._proposer.propose() if self._proposer else Next.OVER
+        return self._proposer.propose(lambda: self.stop.asked) if self._proposer else Next.OVER
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
         done = kept_end(run)
         if done is not None:  # an earlier holder died between the trial's result and the record of it
             claim.end(done)
+            if self.foreign is None and self._is_tracked(claim.cell):
+                self.runner.end_again(run.path)
+            return
+        status = self._train_ready(claim, run)
+        if status is None:
             return
         known = self.ledger.read().get(claim.cell, Attempts())
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
-        try:
-            with beating(claim):  # preparing data here takes as long as it takes
-                ready = self._make_ready(run, self.configs[claim.cell])
-            if not ready:
-                claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
-                time.sleep(IDLE_SECONDS)
-                return
-            if not claim.is_highest():  # overtaken while it got ready
-                return
-            status = self._train(claim)
-        except UserError:  # of this machine, not of the cell
-            claim.end("again")
-            raise
-        except OSError as error:
-            if is_full(error):
-                claim.end("again")
-            raise
         left = read_retries(self.folder) - errors
         try:
             end = settle(
@@ -189,6 +181,39 @@ class Worker:
             say(f"{claim.cell}: its process was asked to end by a signal; it goes on")
         if end == "error":
             say(f"{claim.cell}: it failed; it is run again ({errors + 1} of {errors + left})")
+
+    def _train_ready(self, claim: Claim, run: RunFolder) -> int | None:
+        """Get the cell's folder ready and train it: the exit status, and None where the attempt has ended before."""
+        try:
+            with beating(claim):  # preparing data here takes as long as it takes
+                ready = self._make_ready(run, self.configs[claim.cell])
+            if not ready:
+                claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
+                time.sleep(IDLE_SECONDS)
+                return None
+            if not claim.is_highest():  # overtaken while it got ready
+                return None
+            status = self._train(claim)
+            if status == 0:
+                self._check_shown(run, claim)
+            return status
+        except Stopped:
+            claim.end(self._stopped())
+            return None
+        except UserError:  # of this machine, not of the cell
+            claim.end("again")
+            raise
+        except OSError as error:
+            if is_full(error):
+                claim.end("again")
+            raise
+
+    def _check_shown(self, run: RunFolder, claim: Claim) -> None:
+        """See what W&B shows of a run that was over before W&B had begun it; a longer run has looked itself."""
+        with beating(claim):
+            self.runner.await_tracking(run.path)
+        if claim.is_highest():
+            run.fail_where_shown_otherwise()
 
     def _stopped(self) -> End:
         """The end of an attempt that was asked to stop: open again where the sweep itself goes on."""
@@ -214,6 +239,9 @@ class Worker:
         settings = dict(flat(self.configs[claim.cell].config))
         return self._watch(self._start(run, claim, settings), claim)
 
+    def _is_tracked(self, cell: str) -> bool:
+        return dict(flat(self.configs[cell].config)).get("tracking.wandb") != "off"
+
     def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
         nodes, devices = ranks_of(self.configs[claim.cell])
         if self.srun_nodes and nodes * devices > 1:
@@ -224,7 +252,7 @@ class Worker:
             devices=devices,
             environment={"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {},
             log=run.log_file,
-            track=settings.get("tracking.wandb") != "off",
+            track=self._is_tracked(claim.cell),
         )
 
     def _watch(self, group: Group, claim: Claim) -> int:

@@ -83,7 +83,7 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
             track=config.tracking.wandb != "off",
         )
         groups.append(group)
-        status = group.wait()
+        status = tracked_status(runner, run, group.wait())
         runner.end(run.path)
         runner.close()
     if status in (0, 2, 130, 143):
@@ -92,6 +92,17 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
     if not run.result_file.exists() and status != -signal.SIGKILL:  # a rank other than 0, which writes its own
         write_json(run.result_file, {"version": RESULT_VERSION, "status": "failed", "error": group.reason})
     return status if status > 0 else 128 - status
+
+
+def tracked_status(runner: TrialRunner, run: RunFolder, status: int) -> int:
+    """The exit status of a run, which is 2, with the reason, where W&B shows another run than the one that ended."""
+    if status != 0:
+        return status
+    runner.await_tracking(run.path)
+    if run.fail_where_shown_otherwise():
+        print(run.read_result()["error"], file=sys.stderr)
+        return 2
+    return 0
 
 
 def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path | None]:

@@ -115,7 +115,7 @@ SHORT = [
     "trainer.threads=1",
 ]  # fmt: skip
 """A trial that is killed every other second gets on: its checkpoints are closer together."""
-CELLS, DRIVERS = 24, 5
+CELLS, STEPS, DRIVERS = 24, 120, 5
 
 
 @pytest.mark.chaos
@@ -146,8 +146,8 @@ def test_24_cells_under_kills_of_trials_workers_and_drivers(
 class Chaos:
     """Kills a random trial every 2 s, a worker every 30 s, and five drivers, each at some count of complete cells.
 
-    On a machine so busy that nothing gets on in such times, what has not got on is spared: a cell that was killed twice
-    since its newest checkpoint, a worker without a trial.
+    On a machine so busy that nothing would get on in such times, what has not got on is spared: a trial that was killed
+    in the same third of its steps, a worker until 10 s after both have trials.
     """
 
     def __init__(self, seed: int) -> None:
@@ -155,7 +155,7 @@ class Chaos:
         self.hits: Counter[str] = Counter()
         self._due = {"trial": time.monotonic() + 2, "worker": time.monotonic() + 30}
         self._drivers = sorted(self._random.sample(range(CELLS - 4), DRIVERS))
-        self._killed: Counter[tuple[str, int]] = Counter()
+        self._killed: set[tuple[str, int]] = set()
 
     def disturb(self, run: Any) -> int:
         """The exit status of a driver that is disturbed until it ends."""
@@ -166,15 +166,17 @@ class Chaos:
                 trials = run.trials()
                 busy = {parent for trial in trials.values() for parent in trial.parents()}
                 workers = [worker for worker in run.workers() if worker in busy]
-                if workers and self._is_due("worker", 30):
+                if len(workers) < 2:
+                    self._due["worker"] = max(self._due["worker"], time.monotonic() + 10)
+                elif self._is_due("worker", 30):
                     self._random.choice(workers).kill()
                     self.hits["worker"] += 1
-                at = {cell: newest_step(run.folder / "cells" / cell) for cell in trials}
-                cells = [cell for cell, step in at.items() if self._killed[cell, step] < 2]
-                if cells and self._is_due("trial", 2):
-                    cell = self._random.choice(cells)
-                    trials[cell].kill()
-                    self._killed[cell, at[cell]] += 1
+                thirds = {cell: newest_step(run.folder / "cells" / cell) // (STEPS // 3) for cell in trials}
+                alive = [item for item in thirds.items() if item not in self._killed]
+                if alive and self._is_due("trial", 2):
+                    chosen = self._random.choice(alive)
+                    trials[chosen[0]].kill()
+                    self._killed.add(chosen)
                     self.hits["trial"] += 1
             if self._drivers and len(list((run.folder / "claims").glob("*.complete"))) >= self._drivers[0]:
                 self._drivers.pop(0)
