@@ -33,6 +33,9 @@ from lit_transformer.training.resume import continue_from, frozen_layer, refuse_
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
 
+EARLY = {-signal.SIGINT: 130, -signal.SIGTERM: 143, -signal.SIGUSR1: 143}
+"""How a rank ends that is asked to stop before it listens, and what that counts as."""
+
 
 def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path | None]:
     """Train an experiment into a new folder under `output`; the exit status and the run's folder.
@@ -83,7 +86,7 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
             track=config.tracking.wandb != "off",
         )
         groups.append(group)
-        status = tracked_status(runner, run, group.wait())
+        status = tracked_status(runner, run, EARLY.get(ended := group.wait(), ended))
         runner.end(run.path)
         runner.close()
     if status in (0, 2, 130, 143):

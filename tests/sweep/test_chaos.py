@@ -225,6 +225,7 @@ def test_failing_diverging_and_impossible_cells_hide_no_others(
         **{f"num_heads=3,lr={lr}": "impossible" for lr in ("0.01", "1e+30", "0.02")},
     }
     assert "SIGABRT" in str(views["num_heads=1,lr=0.01"].reason)
+    assert "a smaller optimizer.lr or trainer.gradient_clip may help" in str(views["num_heads=1,lr=1e+30"].reason)
     assert "num_heads 3" in str(views["num_heads=3,lr=0.01"].reason)
     log = run.log.read_text()
     assert "1 of 3 cells done, 1 diverged, 1 failed, 3 impossible" in log
@@ -245,6 +246,17 @@ def test_failing_diverging_and_impossible_cells_hide_no_others(
     assert other.wait() == 2
     for words in ("another sweep", "optimizer.momentum: 0.0 -> 0.5 in", "lr=0.03", "--name"):
         assert words in other.log.read_text()
+
+
+def test_a_cell_that_is_no_number_from_its_first_step_says_so(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any]
+) -> None:
+    run = drive(write_sweep("model.init_std: {values: [1.0e+30, 0.02]}"))
+    assert run.wait() == 1, run.log.read_text()
+    bad, good = sweep_status(run.folder).views
+    assert (bad.state, bad.step, good.state) == ("diverged", 0, "complete")
+    assert "no number at step 1; a smaller optimizer.lr" in str(bad.reason)
+    assert "1 of 2 cells done, 1 diverged" in run.log.read_text()
 
 
 @pytest.fixture
@@ -285,5 +297,21 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(
     assert "The disk is full" in full.log.read_text()
     filler.unlink()
     again = drive(sweep, str(small_disk), overrides=["trainer.max_steps=200", "trainer.val_every=100"])
+    assert again.wait() == 0, again.log.read_text()
+    assert_complete_once(again.folder)
+
+
+def test_a_cell_without_room_says_so_and_the_others_go_on(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any], small_disk: Path
+) -> None:
+    sweep = write_sweep("model.d_model: {values: [256, 16]}")
+    run = drive(sweep, str(small_disk))
+    assert run.wait() == 1, run.log.read_text()
+    large, small = sweep_status(run.folder).views
+    assert (large.state, small.state) == ("failed", "complete")
+    for words in ("too little room for the checkpoints", "MB free", "allowed", "fix      free some space"):
+        assert words in str(large.reason)
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    again = drive(sweep, str(small_disk))
     assert again.wait() == 0, again.log.read_text()
     assert_complete_once(again.folder)
