@@ -254,7 +254,7 @@ def test_a_cell_that_is_no_number_from_its_first_step_says_so(
     run = drive(write_sweep("model.init_std: {values: [1.0e+30, 0.02]}"))
     assert run.wait() == 1, run.log.read_text()
     bad, good = sweep_status(run.folder).views
-    assert (bad.state, bad.step, good.state) == ("diverged", 0, "complete")
+    assert (bad.state, bad.step, good.state) == ("diverged", 1, "complete")
     assert "no number at step 1; a smaller optimizer.lr" in str(bad.reason)
     assert "1 of 2 cells done, 1 diverged" in run.log.read_text()
 
