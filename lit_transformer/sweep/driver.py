@@ -26,7 +26,7 @@ from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.views import DONE, Viewer, exit_status
-from lit_transformer.sweep.worker import NO_SPACE, PATIENT_SECONDS, STOPPED
+from lit_transformer.sweep.worker import DRIVER_STOPS, NO_SPACE, PATIENT_SECONDS, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
 """Ends that the same command again runs again."""
@@ -62,16 +62,22 @@ def locked(folder: SweepFolder) -> Iterator[None]:
 
 
 def drive(
-    folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] = RERUN, *, allow_drift: bool = False
+    folder: SweepFolder,
+    plan: Plan,
+    slots: Slots,
+    again: tuple[End, ...] = RERUN,
+    *,
+    allow_drift: bool = False,
+    since: str | None = None,
 ) -> int:
     """Run the open cells, and those whose earlier end is in `again`; the sweep's lock must be held.
 
     An unfinished cell goes on from its newest checkpoint; one that can no longer do so exactly fails, unless
-    `allow_drift`.
+    `allow_drift`. `since` as of `run_workers`.
     Returns 0 where every valid cell is complete or pruned, 130 or 143 where a signal stopped the sweep, else 1.
     """
     reopen(folder, plan, again)
-    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift)
+    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift, since=since)
 
 
 def reopen(folder: SweepFolder, plan: Plan, again: tuple[End, ...]) -> None:
@@ -203,8 +209,13 @@ class Driver:
                 self.pool.start(slot)
 
     def _after(self, worker: Local, status: int, workers: int) -> None:
-        """A worker ended: in order, for want of space, or by a death that costs its trial."""
-        if status in (0, STOPPED):
+        """A worker ended: in order, for want of space, by a signal to it alone, or by a death that costs its trial."""
+        stopping = self.signals.received or self.request.asked(at_once=True)
+        if status == 0 or (status == STOPPED and stopping):
+            return
+        if status == STOPPED:
+            self.display.say("a worker was asked to end by a signal; another takes its place")
+            self.pool.start(worker.slot)
             return
         if status == NO_SPACE:
             self._give_up(f"The disk is full. Free some space for {self.folder.path}; the same command continues.")
@@ -214,7 +225,8 @@ class Driver:
             for claim in self.ledger.held_by(worker.name):
                 known, run = self.ledger.read()[claim.cell], self.folder.cell(claim.cell)
                 end = settle_orphan(claim, run, known, read_retries(self.folder))
-                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {end}")
+                what = end or "another has taken it up"
+                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {what}")
         except (DiskFull, OSError) as error:
             self._give_up(f"{error}. The same command continues.")
             return
@@ -245,7 +257,7 @@ class Driver:
         by = "asked by `sweep stop`: " if asked else ""
         self.display.say(f"stopping: {by}trials finish their step and save; once more ends them at once")
         if not asked:  # else they see the request themselves
-            self.pool.signal(signal.SIGTERM)
+            self.pool.signal(DRIVER_STOPS)
         patience = self.patience or (PATIENT_SECONDS if asked else 0.0)
         count, until = self.signals.count, time.monotonic() + STOP_SECONDS + patience
         while self.pool.workers and time.monotonic() < until and self.signals.count == count:

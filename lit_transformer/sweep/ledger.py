@@ -214,6 +214,9 @@ class Ledger:
             return clock.stat().st_mtime - path.stat().st_mtime > self.stale
         except OSError:
             return False
+        finally:
+            with contextlib.suppress(OSError):
+                clock.unlink()
 
 
 def why_closed(folder: Path) -> str:

@@ -6,7 +6,7 @@ dies leaves a lease that the next one takes over, and a plan with the new cells 
 under a lock, and only while it still has the number of points that the leader has seen: nothing is proposed twice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -22,7 +22,7 @@ from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, beating, 
 from lit_transformer.sweep.names import identity
 from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan, write_cells
 from lit_transformer.sweep.points import Points
-from lit_transformer.sweep.preparing import check_nothing, prepare_cells
+from lit_transformer.sweep.preparing import check_nothing, never, prepare_cells
 from lit_transformer.sweep.search import Growth, read_search
 
 DRAWS = 20
@@ -50,9 +50,14 @@ class Proposer:
     def __init__(self, folder: SweepFolder, growth: Growth, holder: Holder) -> None:
         self._folder, self._growth, self._holder = folder, growth, holder
         self._points = Points(growth)
+        self._stop: Callable[[], bool] = never
 
-    def propose(self) -> Next:
-        """Propose the next point, unless another worker does or there is none left; raises OSError and UserError."""
+    def propose(self, stop: Callable[[], bool] = never) -> Next:
+        """Propose the next point, unless another worker does or there is none left; raises OSError and UserError.
+
+        Raises Stopped where `stop` comes true while data are prepared for it.
+        """
+        self._stop = stop
         plan = read_plan(self._folder)
         count = len(points_of(plan.cells))
         if count >= self._growth.cap or why_ended(self._folder) or why_closed(self._folder.claims):
@@ -108,7 +113,7 @@ class Proposer:
             for other in there:
                 if self._points.same_data(cell, other):
                     return self._points.like(cell, other)
-        return prepare_cells([cell], self._growth.settings, check_nothing, need=False)[0]
+        return prepare_cells([cell], self._growth.settings, check_nothing, need=False, stop=self._stop)[0]
 
 
 def grow(folder: SweepFolder, cells: Sequence[PlannedCell], count: int) -> bool:

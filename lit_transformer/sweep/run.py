@@ -30,8 +30,8 @@ from lit_transformer.sweep.plan import (
     write_configs,
     write_plan,
 )
-from lit_transformer.sweep.preparing import check_here, prepare_cells
-from lit_transformer.sweep.requests import set_retries
+from lit_transformer.sweep.preparing import Stopped, check_here, never, prepare_cells
+from lit_transformer.sweep.requests import StopRequest, set_retries
 from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
@@ -69,6 +69,7 @@ def sweep_run(
     search = asked_search(file, overrides, seeds, choice, stopper, sampler)
     cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
+    request = StopRequest(folder)  # who asks from now on means this sweep, also while data are prepared
 
     def place(cells: Sequence[Cell]) -> Slots:
         if file.ours:
@@ -77,10 +78,15 @@ def sweep_run(
 
     try:
         with locked(folder):
-            plan, slots = frozen_plan(folder, file, search, cells, overrides, seeds, choice, place=place)
+            plan, slots = frozen_plan(
+                folder, file, search, cells, overrides, seeds, choice, place=place, stop=request.asked
+            )
             set_retries(folder, retries)
             announce(folder, plan, slots)
-            status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
+            status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift, since=request.since)
+    except Stopped:
+        print("stopped: asked by `sweep stop` before the first trial", file=sys.stderr)
+        status = 1
     except OSError as error:
         if is_full(error):
             raise UserError(
@@ -126,15 +132,16 @@ def frozen_plan(
     *,
     place: Callable[[Sequence[Cell]], Slots],
     check: Callable[[ExperimentConfig], None] = check_here,
+    stop: Callable[[], bool] = never,
 ) -> tuple[Plan, Slots]:
     """Freeze what a file asks for in its folder, or see that it is the same; the plan, and where its cells run.
 
     `place` divides machines among the cells that there will be; `check` raises UserError for one that they cannot
-    train. The sweep's lock must be held.
+    train, and Stopped is raised where `stop` comes true while data are prepared. The sweep's lock must be held.
     """
     if file.ours:
         slots = place(list(cells) * (search.growth.cap if search.growth else 1))
-        plan = make_plan(file, cells, slots, seeds, check)
+        plan = make_plan(file, cells, slots, seeds, check, stop)
     else:
         slots = place([])
         plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice, first=cells)
@@ -189,15 +196,19 @@ def make_plan(
     slots: Slots,
     seeds: int | None = None,
     check: Callable[[ExperimentConfig], None] = check_here,
+    stop: Callable[[], bool] = never,
 ) -> Plan:
-    """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
+    """Prepare the data and put everything that the cells need together.
+
+    Raises UserError where none can be run, and Stopped as `prepare_cells`.
+    """
     return Plan(
         name=file.name,
         metric=file.metric.name,
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, _settings(slots), check),
+        cells=prepare_cells(cells, _settings(slots), check, stop=stop),
     )
 
 

@@ -1,8 +1,8 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
 `python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--since ID] [--srun N]`; standard
-input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask
-the trial to stop at its next step.
+input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, SIGUSR1 and `sweep
+stop` ask the trial to stop at its next step; SIGINT is for the driver alone, which says by it that it stops too.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, read_configs, read_plan
+from lit_transformer.sweep.preparing import Stopped
 from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
@@ -40,6 +41,8 @@ from lit_transformer.sweep.target import Target
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
 STOPPED = 143
+DRIVER_STOPS = signal.SIGINT
+"""From a driver that stops its workers with itself; a worker's session is its own, so no terminal sends it."""
 POLL_SECONDS = 0.02
 IDLE_SECONDS = 0.3
 CLOSE_SECONDS = 5.0
@@ -56,6 +59,8 @@ class StopFlag:
     def __init__(self, request: StopRequest) -> None:
         self._request = request
         self.signalled = False
+        self.with_driver = False
+        """Whether the driver stops too: nobody takes this worker's place."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
@@ -70,6 +75,7 @@ class StopFlag:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signalled = True
+        self.with_driver = self.with_driver or number == DRIVER_STOPS
 
 
 @dataclass
@@ -92,10 +98,11 @@ class Worker:
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
     _target: Target | None = field(init=False)
-    _data: LocalData = field(init=False, default_factory=LocalData)
+    _data: LocalData = field(init=False)
 
     def __post_init__(self) -> None:
         self._growth = PlanWatch(self.folder)
+        self._data = LocalData(lambda: self.stop.asked)
         search = read_search(self.folder)
         self._judge = Judge(self.folder, search.stop) if search.stop else None
         self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
@@ -119,6 +126,8 @@ class Worker:
                     return 0
                 else:
                     self._read_plan()
+            except Stopped:
+                return STOPPED
             except DiskFull as error:
                 return self._no_space(str(error))
             except OSError as error:
@@ -142,7 +151,7 @@ class Worker:
 
     def _propose(self) -> Next:
         """Propose the next cells of a sweep that grows, where it is this worker's turn."""
-        return self._proposer.propose() if self._proposer else Next.OVER
+        return self._proposer.propose(lambda: self.stop.asked) if self._proposer else Next.OVER
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
@@ -150,27 +159,14 @@ class Worker:
         if done is not None:  # an earlier holder died between the trial's result and the record of it
             self._look_at_target(claim.cell, at_once=True)
             claim.end(done)
+            if self.foreign is None and self._is_tracked(claim.cell):
+                self.runner.end_again(run.path)
+            return
+        status = self._train_ready(claim, run)
+        if status is None:
             return
         known = self.ledger.read().get(claim.cell, Attempts())
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
-        try:
-            with beating(claim):  # preparing data here takes as long as it takes
-                ready = self._make_ready(run, self.configs[claim.cell])
-            if not ready:
-                claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
-                time.sleep(IDLE_SECONDS)
-                return
-            if not claim.is_highest():  # overtaken while it got ready
-                return
-            status = self._train(claim)
-            self._look_at_target(claim.cell, at_once=True)  # before its end is recorded: whoever sees that, sees this
-        except UserError:  # of this machine, not of the cell
-            claim.end("again")
-            raise
-        except OSError as error:
-            if is_full(error):
-                claim.end("again")
-            raise
         left = read_retries(self.folder) - errors
         try:
             end = settle(
@@ -183,11 +179,49 @@ class Worker:
             self.runner.end(run.path)  # W&B is told the state that was just settled
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
+        if end == "preempted" and not self.stop.asked:
+            say(f"{claim.cell}: its process was asked to end by a signal; it goes on")
         if end == "error":
             say(f"{claim.cell}: it failed; it is run again ({errors + 1} of {errors + left})")
 
+    def _train_ready(self, claim: Claim, run: RunFolder) -> int | None:
+        """Get the cell's folder ready and train it: the exit status, and None where the attempt has ended before."""
+        try:
+            with beating(claim):  # preparing data here takes as long as it takes
+                ready = self._make_ready(run, self.configs[claim.cell])
+            if not ready:
+                claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
+                time.sleep(IDLE_SECONDS)
+                return None
+            if not claim.is_highest():  # overtaken while it got ready
+                return None
+            status = self._train(claim)
+            if status == 0:
+                self._check_shown(run, claim)
+            self._look_at_target(claim.cell, at_once=True)  # before its end is recorded: whoever sees that, sees this
+            return status
+        except Stopped:
+            claim.end(self._stopped())
+            return None
+        except UserError:  # of this machine, not of the cell
+            claim.end("again")
+            raise
+        except OSError as error:
+            if is_full(error):
+                claim.end("again")
+            raise
+
+    def _check_shown(self, run: RunFolder, claim: Claim) -> None:
+        """See what W&B shows of a run that was over before W&B had begun it; a longer run has looked itself."""
+        with beating(claim):
+            self.runner.await_tracking(run.path)
+        if claim.is_highest():
+            run.fail_where_shown_otherwise()
+
     def _stopped(self) -> End:
-        return "preempted" if self.leaves and not self.stop.requested else "stopped"
+        """The end of an attempt that was asked to stop: open again where the sweep itself goes on."""
+        ends = self.stop.requested or (self.stop.with_driver and not self.leaves)
+        return "stopped" if ends else "preempted"
 
     def _make_ready(self, run: RunFolder, cell: PlannedCell) -> bool:
         return self.foreign.make_ready(run, cell) if self.foreign else make_ready(run, cell, self._data)
@@ -209,6 +243,9 @@ class Worker:
         settings = flatten(self.configs[claim.cell].config)
         return self._watch(self._start(run, claim, settings), claim)
 
+    def _is_tracked(self, cell: str) -> bool:
+        return flatten(self.configs[cell].config).get("tracking.wandb") != "off"
+
     def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
         nodes, devices = ranks_of(self.configs[claim.cell])
         if self.srun_nodes and nodes * devices > 1:
@@ -219,7 +256,7 @@ class Worker:
             devices=devices,
             environment={"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {},
             log=run.log_file,
-            track=settings.get("tracking.wandb") != "off",
+            track=self._is_tracked(claim.cell),
         )
 
     def _watch(self, group: Group, claim: Claim) -> int:

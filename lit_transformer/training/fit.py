@@ -33,6 +33,9 @@ from lit_transformer.training.resume import continue_from, frozen_layer, refuse_
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
 
+EARLY = {-signal.SIGINT: 130, -signal.SIGTERM: 143, -signal.SIGUSR1: 143}
+"""How a rank ends that is asked to stop before it listens, and what that counts as."""
+
 
 def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path | None]:
     """Train an experiment into a new folder under `output`; the exit status and the run's folder.
@@ -83,7 +86,7 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
             track=config.tracking.wandb != "off",
         )
         groups.append(group)
-        status = group.wait()
+        status = tracked_status(runner, run, EARLY.get(ended := group.wait(), ended))
         runner.end(run.path)
         runner.close()
     if status in (0, 2, 130, 143):
@@ -92,6 +95,17 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
     if not run.result_file.exists() and status != -signal.SIGKILL:  # a rank other than 0, which writes its own
         write_json(run.result_file, {"version": RESULT_VERSION, "status": "failed", "error": group.reason})
     return status if status > 0 else 128 - status
+
+
+def tracked_status(runner: TrialRunner, run: RunFolder, status: int) -> int:
+    """The exit status of a run, which is 2, with the reason, where W&B shows another run than the one that ended."""
+    if status != 0:
+        return status
+    runner.await_tracking(run.path)
+    if run.fail_where_shown_otherwise():
+        print(run.read_result()["error"], file=sys.stderr)
+        return 2
+    return 0
 
 
 def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path | None]:
