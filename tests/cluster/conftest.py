@@ -42,7 +42,7 @@ SelectTypeParameters=CR_CPU
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-KillWait=20
+KillWait=60
 # a requeued job waits no longer than it must; SLURM's own interval is a minute
 SchedulerParameters=sched_interval=1,bf_interval=1
 # a job for `urgent` puts those of `main` back into the queue
