@@ -41,14 +41,8 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
     run = drive(sweep, overrides=[*LONG, "seed=0"])
     run.until(lambda: run.trials(steps=20))
     agent = drive(agent=str(run.folder))
-    cell, trial = agent.until(lambda: agent.trials(steps=20)).popitem()
-    trial.suspend()
+    cell = next(iter(agent.until(lambda: agent.trials(steps=20))))
     agent.process.send_signal(signal.SIGTERM)
-    request = RunFolder(run.folder / "cells" / cell).request_file
-    agent.until(request.exists)
-    request.unlink()  # as an srun step does that is starting
-    agent.until(request.exists)
-    trial.resume()
     assert agent.wait() == 143, agent.log.read_text()
     assert ends(run.folder, cell) == ["preempted"]
     assert RunFolder(run.folder / "cells" / cell).last_checkpoint.exists()
