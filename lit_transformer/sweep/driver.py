@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Self
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.processes.trial import DRIFT_VARIABLE
 from lit_transformer.records.atomic import write_text
 from lit_transformer.records.sweep_folder import SweepFolder
@@ -19,12 +20,12 @@ from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import KEPT, End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
-from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import Plan, read_configs, read_plan
 from lit_transformer.sweep.pool import Local, Pool
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
-from lit_transformer.sweep.views import Viewer, exit_status
+from lit_transformer.sweep.views import DONE, Viewer, exit_status
 from lit_transformer.sweep.worker import NO_SPACE, PATIENT_SECONDS, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
@@ -183,7 +184,7 @@ class Driver:
                     self._grow(workers)
                 views = self.viewer.read()
                 self.display.show(views)
-                self._count_ended(sum(view.state not in ("waiting", "running", "impossible") for view in views))
+                self._count_ended(sum(view.state in (*DONE, "failed", "diverged", "stopped") for view in views))
                 shown = time.monotonic()
         if self.pool.workers:
             self._stop()
@@ -257,6 +258,6 @@ def total_steps(folder: SweepFolder) -> dict[str, int | None]:
     """Cell -> the steps of its training; None where they are not counted in advance."""
     found: dict[str, int | None] = {}
     for name, cell in read_configs(folder).items():
-        steps = dict(flat(cell.config)).get("trainer.max_steps")
+        steps = flatten(cell.config).get("trainer.max_steps")
         found[name] = steps if isinstance(steps, int) else None
     return found

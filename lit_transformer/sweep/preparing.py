@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
 from lit_transformer.processes.hardware import check_devices
@@ -99,14 +100,8 @@ def ask(module: str, request: Mapping[str, object]) -> dict[str, object]:
 def _undecided(cell: Cell, settings: Mapping[str, object]) -> dict[str, object]:
     """Those of the machine's settings that the cell leaves open."""
     open_values = (None, "auto")
-    return {key: value for key, value in settings.items() if _get(cell.config, key) in open_values}
-
-
-def _get(config: Mapping[str, object], key: str) -> object:
-    value: object = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    given = flatten(cell.config)
+    return {key: value for key, value in settings.items() if given.get(key) in open_values}
 
 
 def _planned(cell: Cell, config: Mapping[str, object], origins: Mapping[str, str], answer: object) -> PlannedCell:

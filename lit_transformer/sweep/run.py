@@ -66,12 +66,14 @@ def sweep_run(
     file = read_sweep(find_sweep(sweep))
     for note in file.notes:
         print(note, file=sys.stderr)
-    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    search = asked_search(file, overrides, seeds, choice, stopper, sampler)
     cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
 
     def place(cells: Sequence[Cell]) -> Slots:
-        return divide(cells, workers, _frozen_threads(folder), per_device) if file.ours else foreign_slots(workers)
+        if file.ours:
+            return divide(cells, workers, _frozen_threads(folder), per_device)
+        return foreign_slots(workers, per_device)
 
     try:
         with locked(folder):
@@ -91,15 +93,25 @@ def sweep_run(
     return status, folder.path
 
 
+def asked_search(
+    file: SweepFile,
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    stopper: Stopping | None,
+    sampler: Sampler | None,
+) -> Frozen:
+    """How a file is searched, stops its trials and ends; raises UserError."""
+    growth = begin_growth(file, overrides, seeds, choice, sampler)
+    return Frozen(stop=stop_rule(file, stopper), growth=growth, target=file.metric.target)
+
+
 def asked_cells(
     file: SweepFile, search: Frozen, overrides: Sequence[str], seeds: int | None, choice: Choice | None
 ) -> Sequence[Cell]:
     """The cells that a sweep of our own begins with; raises UserError."""
     if search.growth is not None:
         return first_cells(search.growth)
-    if file.metric.target is not None:
-        said = "metric.target ends a bayes sweep alone"
-        print(f"{file.metric.origin}: {said}; every cell of this {file.method} is run", file=sys.stderr)
     return build_cells(file, overrides, seeds, choice) if file.ours else []
 
 
@@ -125,7 +137,7 @@ def frozen_plan(
         plan = make_plan(file, cells, slots, seeds, check)
     else:
         slots = place([])
-        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice, first=cells)
     _refuse(folder, freeze_foreign(folder, file))
     asked = frozen_request(file, overrides, seeds, slots, choice or Choice())
     freeze(folder, plan, asked, _for_machine(search, slots))
@@ -154,7 +166,7 @@ def sweep_retry(
 def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: int | None) -> Slots:
     """This machine divided for the cells of a frozen sweep; raises UserError."""
     if read_foreign(folder) is not None:
-        return foreign_slots(workers)
+        return foreign_slots(workers, per_device)
     return divide(planned_cells(folder), workers, plan.threads, per_device)
 
 
@@ -238,8 +250,14 @@ def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
         raise UserError(
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
-            "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
+            "  fix      give the new one a name of its own (--name NAME), or go on with what the folder holds: "
+            f"{agent_command(folder)}"
         )
+
+
+def agent_command(folder: SweepFolder) -> str:
+    """What runs the open cells of a sweep's folder, whatever has become of its file."""
+    return shlex.join(["lit-transformer", "sweep", "agent", str(folder.path)])
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.processes.srun_step import SrunStep, end_orphans
 from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
@@ -23,17 +23,19 @@ from lit_transformer.records.atomic import is_full
 from lit_transformer.records.requests import Request, What, write_request
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.following import Followed, Group
 from lit_transformer.sweep.foreign import Foreign, read_foreign
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
-from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import PlannedCell, read_configs, read_plan
 from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.search import read_search
+from lit_transformer.sweep.target import Target
 
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
@@ -70,14 +72,6 @@ class StopFlag:
         self.signalled = True
 
 
-class Group(Protocol):
-    """The processes of one trial, whoever started them."""
-
-    def poll(self) -> int | None: ...
-    def signal(self, number: int) -> None: ...
-    def kill(self) -> None: ...
-
-
 @dataclass
 class Worker:
     """Runs cells of one sweep until none is left or it is asked to stop."""
@@ -97,6 +91,7 @@ class Worker:
     _growth: PlanWatch = field(init=False)
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
+    _target: Target | None = field(init=False)
     _data: LocalData = field(init=False, default_factory=LocalData)
 
     def __post_init__(self) -> None:
@@ -134,8 +129,14 @@ class Worker:
 
     def _read_plan(self) -> None:
         """The cells that can be trained from here, those that `sweep extend` added among them."""
-        valid = [cell.name for cell in read_plan(self.folder).valid()]
+        plan, target = read_plan(self.folder), read_search(self.folder).target
+        valid = [cell.name for cell in plan.valid()]
         self.configs = read_configs(self.folder)
+        self._target = (
+            Target(self.folder, self.ledger, metric=plan.metric, goal=plan.goal, value=target)
+            if target is not None
+            else None
+        )
         here = max(1, self.srun_nodes)
         self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
 
@@ -147,6 +148,7 @@ class Worker:
         run = self.folder.cell(claim.cell)
         done = kept_end(run)
         if done is not None:  # an earlier holder died between the trial's result and the record of it
+            self._look_at_target(claim.cell, at_once=True)
             claim.end(done)
             return
         known = self.ledger.read().get(claim.cell, Attempts())
@@ -161,6 +163,7 @@ class Worker:
             if not claim.is_highest():  # overtaken while it got ready
                 return
             status = self._train(claim)
+            self._look_at_target(claim.cell, at_once=True)  # before its end is recorded: whoever sees that, sees this
         except UserError:  # of this machine, not of the cell
             claim.end("again")
             raise
@@ -192,9 +195,10 @@ class Worker:
     def _run_program(self, foreign: Foreign, claim: Claim) -> int:
         """Run the cell's own command to its end, and take over what it logged."""
         run, cell, begun = self.folder.cell(claim.cell), self.configs[claim.cell], time.monotonic()
-        status = self._watch(foreign.start(run, cell, self.gpus), claim)
+        followed = Followed(foreign.start(run, cell, self.gpus), run, foreign.run_id(cell.name))
+        status = self._watch(followed, claim)
         if claim.is_highest():
-            foreign.record(run, cell, status, time.monotonic() - begun)
+            foreign.record(run, cell, status, time.monotonic() - begun, followed.pruned)
         return status
 
     def _train(self, claim: Claim) -> int:
@@ -202,7 +206,7 @@ class Worker:
         if self.foreign is not None:
             return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
-        settings = dict(flat(self.configs[claim.cell].config))
+        settings = flatten(self.configs[claim.cell].config)
         return self._watch(self._start(run, claim, settings), claim)
 
     def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
@@ -235,6 +239,7 @@ class Worker:
             beat_at = now if due else beat_at
             if self._judge is not None and not asked_at:
                 self._weigh(self._judge, claim.cell)
+            self._look_at_target(claim.cell)
             time.sleep(POLL_SECONDS)
         return status
 
@@ -270,6 +275,17 @@ class Worker:
         if verdict is not None:
             say(f"{cell}: stopped early, {verdict}")
 
+    def _look_at_target(self, cell: str, *, at_once: bool = False) -> None:
+        """Keep anybody from beginning a cell once this one has reached the sweep's target."""
+        try:
+            why = self._target.look(cell, at_once=at_once) if self._target else ""
+        except OSError as error:
+            if not is_full(error) or at_once:
+                raise
+            return
+        if why:
+            say(f"{why}; no cell is begun any more")
+
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
         return NO_SPACE
@@ -277,7 +293,7 @@ class Worker:
 
 def ranks_of(cell: PlannedCell) -> tuple[int, int]:
     """The nodes that a cell trains on, and its ranks on each."""
-    settings = dict(flat(cell.config))
+    settings = flatten(cell.config)
     return _number(settings, "trainer.num_nodes"), _number(settings, "trainer.devices")
 
 
