@@ -16,7 +16,7 @@ from types import FrameType
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import flatten
-from lit_transformer.processes.srun_step import SrunStep
+from lit_transformer.processes.srun_step import SrunStep, end_orphans
 from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
@@ -268,29 +268,38 @@ class Worker:
                 asked_at = now
                 self._ask_to_stop(group, claim)
             grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
-            if (asked_at and now - asked_at > grace) or (now - beat_at > HEARTBEAT and not claim.beat()):
+            due = now - beat_at > HEARTBEAT
+            if (asked_at and now - asked_at > grace) or (due and not claim.beat()):
                 group.kill()
-            beat_at = now if now - beat_at > HEARTBEAT else beat_at
+            elif due and asked_at:
+                self._ask_to_stop(group, claim, again=True)
+            beat_at = now if due else beat_at
             if self._judge is not None and not asked_at:
                 self._weigh(self._judge, claim.cell)
             self._look_at_target(claim.cell)
             time.sleep(POLL_SECONDS)
         return status
 
-    def _ask_to_stop(self, group: Group, claim: Claim) -> None:
+    def _ask_to_stop(self, group: Group, claim: Claim, *, again: bool = False) -> None:
         """Let the trial save and end after its step.
 
         By a file where this is one process of a job: SLURM may have sent SIGTERM to the trial too, and a second signal
-        would end it without a checkpoint; and srun kills its tasks at SIGTERM.
+        would end it without a checkpoint; and srun kills its tasks at SIGTERM. `again`: an srun step that was starting
+        has taken the file for an older request (training/fit.py).
         """
+        run = self.folder.cell(claim.cell)
         if not self.leaves or self.foreign is not None:
-            group.signal(signal.SIGTERM)
+            if not again:  # a second signal ends it at once
+                group.signal(signal.SIGTERM)
+            return
+        if again and run.request_file.exists():
             return
         what: What = "stop" if self.stop.requested else "preempt"
         try:
-            write_request(self.folder.cell(claim.cell), Request(what=what, why=f"its worker was asked to {what}"))
+            write_request(run, Request(what=what, why=f"its worker was asked to {what}"))
         except OSError:  # a full disk: the trial's checkpoint would find no room either
-            group.signal(signal.SIGTERM)
+            if not again:
+                group.signal(signal.SIGTERM)
 
     def _weigh(self, judge: Judge, cell: str) -> None:
         """Let the trial end early where the sweep's rule says so; a disk that is full now is asked again."""
@@ -357,6 +366,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runner = TrialRunner(LEAVING_PRELOAD if options.leaves else PRELOAD)
         worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
         here = any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells)
+        if options.srun and not all(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells):
+            end_orphans()  # of a worker whose place this one takes
         if worker.foreign is None and (here or not options.srun):
             runner.warm()
         status = worker.run()

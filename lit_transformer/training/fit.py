@@ -25,8 +25,9 @@ from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import DRIFT_VARIABLE, TrialRunner
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.checkpoints import CheckpointFolder
-from lit_transformer.records.requests import forget_request
+from lit_transformer.records.requests import What, forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
+from lit_transformer.records.sweep_folder import sweep_of
 from lit_transformer.training.identity import identity
 from lit_transformer.training.resume import continue_from, frozen_layer, refuse_budgets
 
@@ -147,8 +148,9 @@ def reopened(run: RunFolder, loaded: Loaded, *, allow_drift: bool) -> tuple[RunF
     """Freeze `loaded` in a run's folder over what stands there; raises UserError as `resume` says."""
     config, origins = resolved(loaded.config)
     prepared = _prepared_again(config, run)
+    answered: tuple[What, ...] = ("stop", "preempt") if sweep_of(run) else ()  # that a cell is to be pruned holds on
     with _held(run):
-        forget_request(run)
+        forget_request(run, *answered)
         run.tracking_error_file.unlink(missing_ok=True)  # of settings that may be others now
         continue_from(run, identity(config, prepared["fingerprint"]), allow_drift=allow_drift, report=lambda text: None)
         run.freeze(to_plain(config), {**loaded.origins, **origins}, prepared)

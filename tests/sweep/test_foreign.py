@@ -240,3 +240,13 @@ def test_a_program_that_outlives_its_keeper_keeps_the_folder(tmp_path: Path) -> 
     assert is_locked(run.lock.path)
     child.kill()
     wait_for(lambda: not is_locked(run.lock.path), 20)
+
+
+def test_a_program_dies_with_a_keeper_that_was_killed(tmp_path: Path) -> None:
+    started, run = program(tmp_path, TERM)
+    wait_for(lambda: "up" in run.log_file.read_text(), 60)
+    (child,) = psutil.Process(started._keeper.pid).children()
+    os.kill(started._keeper.pid, signal.SIGKILL)
+    assert end(started) == -signal.SIGKILL
+    assert not psutil.wait_procs([child], timeout=20)[1]
+    assert not is_locked(run.lock.path)
