@@ -52,7 +52,7 @@ class Warm:
 
     def __init__(self, runner):
         self._runner = runner
-        self.end = runner.end
+        self.end, self.await_tracking = runner.end, runner.await_tracking
 
     def start(self, folder, **options):
         return self._runner.start(folder, log=RunFolder(folder).log_file, **options)
