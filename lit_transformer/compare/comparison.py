@@ -91,7 +91,12 @@ def read_comparison(directory: str | Path) -> Comparison:
     folders = find_plans(root)
     read = [(folder, read_plan(folder)) for folder in folders]
     plans = [plan for _, plan in read if plan is not None]
-    rows = read_rows(root, plans)
+    notes = tuple(f"{folder.plan_file} is damaged: cells without a run are not shown" for folder, p in read if not p)
+    return comparison_of(root, plans, read_rows(root, plans), notes)
+
+
+def comparison_of(root: Path, plans: list[Plan], rows: list[Row], notes: tuple[str, ...] = ()) -> Comparison:
+    """What `rows`, those of `plans` first, are compared by."""
     runs = to_frame(rows)
     alone = plans[0] if len(plans) == 1 and len(rows) == len(plans[0].cells) else None
     metric, goal = _judged_by(plans)
@@ -104,7 +109,7 @@ def read_comparison(directory: str | Path) -> Comparison:
         goal=goal,
         planned=alone is not None,
         is_sweep=SweepFolder(root).exists() or SweepFolder(root).plan_file.is_file(),
-        notes=tuple(f"{folder.plan_file} is damaged: cells without a run are not shown" for folder, p in read if not p),
+        notes=notes,
     )
 
 

@@ -1,0 +1,65 @@
+"""The measured values of one run in memory: sixteen bytes a point."""
+
+import math
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lit_transformer.compare.dashboard.tail import LogRow
+from lit_transformer.compare.plain import clean, number, whole
+
+MAX_METRICS = 2_000
+"""Names of one run whose curves are kept; a run of ten thousand would fill the memory and tell nobody anything."""
+
+
+class Series:
+    """Metric name -> steps and values, in the order in which they were logged."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, array[int]] = {}
+        self._values: dict[str, array[float]] = {}
+
+    def add(self, rows: Sequence[LogRow]) -> None:
+        """Take rows of metrics.jsonl; one without a step is left out, a value that is no number becomes NaN."""
+        for row in rows:
+            step = whole(row.get("step"))
+            if step is None:
+                continue
+            for name, value in row.items():
+                if name == "step":
+                    continue
+                values = self._values.get(name)
+                if values is None:
+                    if len(self._values) >= MAX_METRICS:
+                        continue
+                    values = self._values[name] = array("d")
+                    self._steps[name] = array("q")
+                values.append(value if type(value) is float else number(value))
+                self._steps[name].append(step)
+
+    @property
+    def names(self) -> list[str]:
+        return [clean(name) for name in self._values]
+
+    def newest(self) -> dict[str, float]:
+        """The last finite or infinite value of each metric; NaN stands for null, which is no value."""
+        found = {}
+        for name, values in self._values.items():
+            last = next((value for value in reversed(values) if not math.isnan(value)), None)
+            if last is not None:
+                found[clean(name)] = last
+        return found
+
+    def curve(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Steps and values (points,) of a metric; empty where it was not measured."""
+        for own in self._values:
+            if own == name or clean(own) == name:
+                return np.array(self._steps[own], dtype=np.int64), np.array(self._values[own], dtype=np.float64)
+        return np.empty(0, dtype=np.int64), np.empty(0)
+
+    @property
+    def size(self) -> int:
+        """Bytes held, roughly."""
+        return 16 * sum(len(values) for values in self._values.values())
