@@ -212,6 +212,31 @@ def compare(
 
 
 @app.command()
+def dashboard(
+    directory: Annotated[Path, typer.Argument(help="A sweep's folder, a run's, or any folder above them.")],
+    port: Annotated[int, typer.Option(help="Where it is served; the next free port where this one is taken.")] = 8050,
+    host: Annotated[str, typer.Option(help="The address to listen on; one that others can reach needs --token.")] = (
+        "127.0.0.1"
+    ),
+    token: Annotated[
+        Optional[str], typer.Option(help="What the address must hold: auto makes one, or 16 characters of your own.")
+    ] = None,
+    allow_host: Annotated[
+        Optional[list[str]], typer.Option(help="One more name by which browsers reach this machine; may be repeated.")
+    ] = None,
+) -> None:
+    """Show the runs and sweeps under a folder in a browser, live while they train; Ctrl-C ends it.
+
+    It is served from this machine alone, asks nothing of any other, opens no browser and changes no run.
+
+    Example: lit-transformer dashboard runs
+    """
+    from lit_transformer.compare.dashboard.verb import dashboard as serve
+
+    serve(directory, port=port, host=host, token=token, allow_hosts=tuple(allow_host or ()))
+
+
+@app.command()
 def doctor(
     output: Annotated[Path, typer.Option("--output", help="The folder that runs would be written under.")] = Path(
         "runs"

@@ -5,11 +5,12 @@ import math
 import os
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from lit_transformer.compare.dashboard.series import Series
 from lit_transformer.compare.dashboard.tail import LogRow, Tail
-from lit_transformer.compare.plain import number
+from lit_transformer.compare.plain import clean, number
 from lit_transformer.compare.read import Row, row_of
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.run_folder import RunFolder
@@ -22,6 +23,12 @@ RECENT = 20
 def run_id(name: str) -> str:
     """The id under which pages ask for a run: a digest, which leads nowhere on a disk."""
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
+
+
+def name_of(path: str) -> str:
+    """A path as a name that can be shown; two paths have two names, though neither can be decoded."""
+    shown = clean(path)
+    return shown if shown == path else f"{shown} ({run_id(path)})"
 
 
 def mark_of(path: str) -> Mark:
@@ -39,7 +46,7 @@ class LiveRun:
     def __init__(self, root: Path, run: RunFolder) -> None:
         self.root, self.run = root, run
         self.lock = threading.Lock()
-        self.name = run.path.relative_to(root).as_posix()
+        self.name = name_of(run.path.relative_to(root).as_posix())
         self.id = run_id(self.name)
         self.version = 0
         """Of the index, when this run changed last."""
@@ -74,7 +81,8 @@ class LiveRun:
 
     def _new_row(self) -> Row:
         try:
-            return row_of(self.root, self.run, self._config, self._result, self._newest, self._last_system)
+            row = row_of(self.root, self.run, self._config, self._result, self._newest, self._last_system)
+            return replace(row, run=self.name)
         except (OSError, ValueError, TypeError, RecursionError) as error:  # whatever it holds, it hides no other run
             return Row(run=self.name, status="damaged", error=f"cannot be read: {type(error).__name__}: {error}")
 
