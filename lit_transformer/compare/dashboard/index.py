@@ -124,10 +124,19 @@ class LiveIndex:
         for id in ids:
             self._order.setdefault(id, len(self._order))
         sweeps = [
-            Sweep(run_id(path.relative_to(self.root).as_posix()), plan.name if plan else path.name, SweepFolder(path), plan)
+            Sweep(
+                run_id(path.relative_to(self.root).as_posix()),
+                plan.name if plan else path.name,
+                SweepFolder(path),
+                plan,
+            )
             for path, (_, plan) in self._plans.items()
         ]
-        notes = [f"{self._name(s.folder.plan_file)} is damaged: cells without a run are not shown" for s in sweeps if not s.plan]
+        notes = [
+            f"{self._name(s.folder.plan_file)} is damaged: cells without a run are not shown"
+            for s in sweeps
+            if not s.plan
+        ]
         notes += [f"{self._name(path)} cannot be read: what it holds is not shown" for path in unread]
         live = {run.id: run for run in self._by_id.values()}
         etas = {id: eta for id, run in live.items() if (eta := run.eta()) is not None}

@@ -147,7 +147,7 @@ class LiveRun:
         steps, seconds = self._system.curve("seconds")
         trainer = self._config.get("trainer")
         trainer = trainer if isinstance(trainer, dict) else {}
-        last = number(trainer.get("max_steps"))
+        last = self._system.newest().get("total_steps", number(trainer.get("max_steps")))
         if len(steps) < 2 or not math.isfinite(last):
             return None
         first = max(0, len(steps) - RECENT)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.dashboard.index import View
-from lit_transformer.compare.dashboard.parts import colour_of, duration
+from lit_transformer.compare.dashboard.parts import colour_of
 from lit_transformer.compare.plain import label, number, order
 from lit_transformer.compare.read import FIELDS, Row
 from lit_transformer.compare.statistics import PROVISIONAL, mean_sd

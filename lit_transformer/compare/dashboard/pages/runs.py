@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, href, menu, message, picked
+from lit_transformer.compare.dashboard.parts import control, href, menu, picked
 from lit_transformer.compare.dashboard.query import Query, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import (
     MAX_COLUMNS,
@@ -21,11 +21,13 @@ from lit_transformer.compare.dashboard.run_table import (
     is_number,
     run_rows,
 )
+from lit_transformer.compare.style import short
 
 PATH = "/"
 GRID_OPTIONS = {
     "suppressFieldDotNotation": True,
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
+    "selectionColumnDef": {"pinned": "left", "width": 46},
     "animateRows": False,
     "enableCellTextSelection": True,
     "ensureDomOrder": True,
@@ -46,8 +48,12 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.P(id="runs-summary", className="hint", role="status"),
             html.Div(
                 [
-                    control("Search", dcc.Input(id="runs-search", type="search", value=query.text("q"), debounce=False)),
-                    control("Group by", menu("runs-group", picked(names, keys), keys, multi=True, placeholder="nothing")),
+                    control(
+                        "Search", dcc.Input(id="runs-search", type="search", value=query.text("q"), debounce=False)
+                    ),
+                    control(
+                        "Group by", menu("runs-group", picked(names, keys), keys, multi=True, placeholder="nothing")
+                    ),
                     control("Columns", menu("runs-columns", picked(names, columns), columns, multi=True), wide=True),
                     html.Button("CSV", id="runs-csv", title="Save what the table shows as CSV"),
                     html.Span(id="runs-links", className="links"),
@@ -66,7 +72,15 @@ def _grid(query: Query) -> Component:
         rowData=[],
         getRowId="params.data.id",
         columnSize=None,
-        defaultColDef={"sortable": True, "resizable": True, "filter": True, "floatingFilter": True, "minWidth": 90},
+        defaultColDef={
+            "sortable": True,
+            "resizable": True,
+            "filter": True,
+            "floatingFilter": True,
+            "minWidth": 90,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+        },
         dashGridOptions={**GRID_OPTIONS, "quickFilterText": query.text("q")},
         csvExportParams={"fileName": "runs.csv"},
         className="ag-theme-quartz-auto-dark table",
@@ -85,18 +99,19 @@ def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -
     """The table's columns as AG Grid takes them; a name is text in a heading and never a field."""
     defs: list[dict[str, Any]] = [
         {
-            "field": "run", "headerName": "group" if grouped else "run", "pinned": "left", "minWidth": 160, "flex": 2,
+            "field": "run", "headerName": "group" if grouped else "run", "pinned": "left", "minWidth": 240, "flex": 2,
             "cellRenderer": "RunLink", "filter": "agTextColumnFilter", "tooltipField": "run",
         },
         {"field": "status", "headerName": "status", "width": 120, "cellRenderer": "RunState", "filter": "agTextColumnFilter"},
     ]  # fmt: skip
     if grouped:
         defs.append({"field": "count", "headerName": "runs", "width": 90, "filter": "agNumberColumnFilter"})
+    shorts = [short(name) for name in columns]
     for place, name in enumerate(columns):
         numeric = is_number(comparison, name) or name == "eta"
         column: dict[str, Any] = {
             "field": f"c{place}",
-            "headerName": name,
+            "headerName": short(name) if shorts.count(short(name)) == 1 else name,
             "headerTooltip": name,
             "filter": "agNumberColumnFilter" if numeric else "agTextColumnFilter",
             "flex": 1,
@@ -114,7 +129,9 @@ def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -
 def summary(view: View, notes: Sequence[str]) -> str:
     """How many runs there are, and in which states."""
     if not view.rows:
-        return "; ".join(["No run here yet. A run or sweep that is started below this folder appears by itself.", *notes])
+        return "; ".join(
+            ["No run here yet. A run or sweep that is started below this folder appears by itself.", *notes]
+        )
     counts = Counter(row.status for row in view.rows)
     states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
     return "; ".join([f"{len(view.rows)} {'run' if len(view.rows) == 1 else 'runs'}: {states}", *notes])
@@ -143,7 +160,9 @@ def register(app: Dash, index: LiveIndex) -> None:
         live = ctx.triggered_id == "version"
         return no_update if live else column_defs(comparison, shown, bool(keys)), rows, told
 
-    @app.callback(Output("runs-columns", "options"), Input("runs-columns", "search_value"), State("runs-columns", "value"))
+    @app.callback(
+        Output("runs-columns", "options"), Input("runs-columns", "search_value"), State("runs-columns", "value")
+    )
     def offer_columns(search: object, chosen: object) -> Any:
         return picked(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
 
@@ -181,6 +200,3 @@ def register(app: Dash, index: LiveIndex) -> None:
         shown = texts(columns)
         usual = index.view.rows and shown == default_columns(index.comparison())
         return search_of({"q": text(search), "group": texts(group), "cols": [] if usual else shown})
-
-
-__all__ = ["PATH", "column_defs", "layout", "message", "register", "summary"]
