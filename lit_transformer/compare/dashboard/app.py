@@ -36,6 +36,7 @@ def make_app(index: LiveIndex) -> Dash:
 
 def _frame(index: LiveIndex) -> Component:
     links = [dcc.Link(name, href=path, id=f"link-{name.lower()}") for path, name in PAGES]
+    labelled: Any = {"aria-label": "Pages"}
     return html.Div(
         [
             dcc.Location(id="url", refresh=False),
@@ -43,7 +44,7 @@ def _frame(index: LiveIndex) -> Component:
             dcc.Store(id="query"),
             dcc.Interval(id="tick", interval=TICK),
             html.A("Skip to the page", href="#page", className="skip"),
-            html.Header([html.Strong(index.root.resolve().name or "runs"), html.Nav(links, **{"aria-label": "Pages"})]),
+            html.Header([html.Strong(index.root.resolve().name or "runs"), html.Nav(links, **labelled)]),
             html.Main(id="page", tabIndex=-1),
         ]
     )

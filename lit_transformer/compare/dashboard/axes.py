@@ -34,13 +34,14 @@ def _noted(run: LiveRun, name: str, steps: NDArray[np.int64]) -> Floats:
     if steps.size and steps.max() > at[-1] and len(at) > 1:  # validation may be logged before the clock is read
         slope = (value[-1] - value[-2]) / max(at[-1] - at[-2], 1)
         at, value = np.append(at, steps.max()), np.append(value, value[-1] + slope * (steps.max() - at[-1]))
-    return np.interp(steps, at, value)
+    interpolated: Floats = np.interp(steps, at, value)
+    return interpolated
 
 
 def _tokens(run: LiveRun, steps: NDArray[np.int64]) -> Floats:
     fields = run.row.fields
     each = _ratio(fields.get("tokens"), fields.get("steps"))
-    return steps * each if math.isfinite(each) else _noted(run, "tokens", steps)
+    return steps.astype(np.float64) * each if math.isfinite(each) else _noted(run, "tokens", steps)
 
 
 def _flops_per_token(run: LiveRun) -> float:

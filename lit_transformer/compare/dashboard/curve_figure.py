@@ -1,4 +1,4 @@
-"""Curves of many runs in one figure: thinned to what a screen shows, in full where one zooms in, or averaged in groups."""
+"""Curves of many runs in one figure: thinned to what a screen shows, in full where zoomed in, or averaged."""
 
 import math
 from collections.abc import Sequence

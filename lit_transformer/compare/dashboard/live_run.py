@@ -8,6 +8,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from lit_transformer.compare.dashboard.series import Series
 from lit_transformer.compare.dashboard.tail import LogRow, Tail
 from lit_transformer.compare.plain import clean, number
@@ -94,7 +96,7 @@ class LiveRun:
             return []
         last: LogRow = dict(self._system.newest())
         steps, memory = self._system.curve("memory_bytes")
-        peak: LogRow = {"memory_bytes": float(memory[memory == memory].max(initial=0.0))}
+        peak: LogRow = {"memory_bytes": float(memory[np.isfinite(memory)].max(initial=0.0))}
         return [peak, {**last, "step": int(steps[-1]) if len(steps) else None}]
 
     def _follow(self) -> None:

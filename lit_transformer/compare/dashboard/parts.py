@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from lit_transformer.compare.dashboard.query import search_of
 from lit_transformer.compare.style import DASHES, OKABE_ITO
 
-GRAPH_CONFIG = {
+GRAPH_CONFIG: Any = {
     "displaylogo": False,
     "plotlyServerURL": "",
     "showSendToCloud": False,
@@ -30,14 +30,18 @@ def control(label: str, body: Component, *, wide: bool = False) -> Component:
         [html.Label(label, id=f"{body.id}-label", htmlFor=body.id), body],  # type: ignore[attr-defined]
         className="control wide" if wide else "control",
         role="group",
-        **{"aria-labelledby": f"{body.id}-label"},  # type: ignore[attr-defined]
+        **_labelled(f"{body.id}-label"),  # type: ignore[attr-defined]
     )
+
+
+def _labelled(id: str) -> Any:
+    return {"aria-labelledby": id}
 
 
 def menu(
     id: str,
     options: Sequence[str] | Sequence[dict[str, Any]],
-    value: object,
+    value: Any,
     *,
     multi: bool = False,
     clearable: bool = False,
@@ -65,11 +69,13 @@ def picked(options: Sequence[str], chosen: Sequence[str], search: object = None)
 
 def graph(id: str, *, tall: bool = False) -> Component:
     """A figure, and buttons that save it as SVG; plotly's own saves PNG."""
+    height = "min(640px, 75vh)" if tall else "430px"
     return html.Figure(
         [
             html.Button("SVG", id=f"{id}-svg", className="save", title="Save this figure as SVG"),
-            dcc.Graph(id=id, config=GRAPH_CONFIG, className="plot tall" if tall else "plot", responsive=True),
-        ]
+            dcc.Graph(id=id, config=GRAPH_CONFIG, className="plot", responsive=True, style={"height": height}),
+        ],
+        style={"minHeight": height},
     )
 
 
@@ -107,6 +113,13 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def smoothing(id: str, value: float) -> Component:
+    """A slider of how much of a curve's past its average keeps."""
+    marks: Any = {0: "0", 0.5: "0.5", 0.9: "0.9"}
+    slider = dcc.Slider(id=id, min=0, max=0.99, step=0.01, value=value, marks=marks)
+    return control("Smoothing", html.Div(slider, id=f"{id}-box", className="slider"))
 
 
 def message(*lines: str) -> Component:

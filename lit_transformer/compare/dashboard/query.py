@@ -1,5 +1,6 @@
 """The state of a page as the query of its address: hostile text on its way in, short text on its way out."""
 
+import math
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, urlencode
 
@@ -42,7 +43,7 @@ def bounded(value: object, low: float, high: float, default: float) -> float:
         real = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return default
-    return min(high, max(low, real)) if real == real else default
+    return min(high, max(low, real)) if not math.isnan(real) else default
 
 
 def texts(value: object, limit: int = 2_000) -> list[str]:

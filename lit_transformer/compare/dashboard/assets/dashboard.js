@@ -69,6 +69,10 @@
   formats.measured = spread((value) => (Number.isInteger(value) ? String(value) : number(value)));
   formats.count = spread(si);
   formats.duration = spread(span);
+  formats.compared = (params) => {
+    if (typeof params.value !== "number") return params.value === null || params.value === undefined ? "" : String(params.value);
+    return (String(params.data.name).includes("/") ? formats.measured : formats.count)(params);
+  };
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("button.save");

@@ -12,7 +12,7 @@ from lit_transformer.compare.dashboard.choose import FILTER_HELP, chosen
 from lit_transformer.compare.dashboard.curve_data import MAX_RUNS, curves_of, metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn, curve_figure
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import control, graph, menu, message, picked
+from lit_transformer.compare.dashboard.parts import control, graph, menu, message, picked, smoothing
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import all_columns
 
@@ -41,7 +41,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
                     control("Metric", menu("curves-metric", metrics, metric)),
                     control("Against", menu("curves-axis", AXES, query.choice("axis", AXES, "step"))),
                     control("Group by", menu("curves-group", picked(columns, keys), keys, multi=True, placeholder="each run")),
-                    control("Smoothing", _smoothing(query.number("smooth", 0.0, 0.99, 0.0))),
+                    smoothing("curves-smooth", query.number("smooth", 0.0, 0.99, 0.0)),
                     control("Scales", dcc.Checklist(id="curves-log", options=list(LOGS), value=logs, inline=True)),
                     control("Runs", _filter(query.text("q")), wide=True),
                 ],
@@ -54,14 +54,6 @@ def layout(index: LiveIndex, query: Query) -> Component:
             dcc.Store(id="curves-drawn", data=0),
         ]
     )  # fmt: skip
-
-
-def _smoothing(value: float) -> Component:
-    return html.Div(
-        dcc.Slider(id="curves-smooth", min=0, max=0.99, step=0.01, value=value, marks={0: "0", 0.5: "0.5", 0.9: "0.9"}),
-        id="curves-smooth-box",
-        className="slider",
-    )
 
 
 def _filter(value: str) -> Component:
@@ -130,7 +122,7 @@ def register(app: Dash, index: LiveIndex) -> None:
         State("curves-drawn", "data"),
     )
     def draw(
-        metric: object, axis: object, group: object, smoothing: object, log: object, wanted: object, zoomed: object,
+        metric: object, axis: object, group: object, smoothed: object, log: object, wanted: object, zoomed: object,
         _: object, runs: object, drawn: object,
     ) -> Any:  # fmt: skip
         view = index.refresh()
@@ -142,7 +134,7 @@ def register(app: Dash, index: LiveIndex) -> None:
         along = axis if axis in AXES else "step"
         curves, left_out = curves_of(index, ids, text(metric), str(along), keys)
         how = Drawn(
-            metric=text(metric), axis=str(along), smoothing=bounded(smoothing, 0.0, 0.99, 0.0),
+            metric=text(metric), axis=str(along), smoothing=bounded(smoothed, 0.0, 0.99, 0.0),
             log_x="log x" in texts(log), log_y="log y" in texts(log), window=window_of(zoomed),
         )  # fmt: skip
         return curve_figure(curves, how), hint(len(curves), len(ids) - left_out, left_out, keys), newest
@@ -165,9 +157,9 @@ def register(app: Dash, index: LiveIndex) -> None:
         prevent_initial_call=True,
     )
     def address(
-        metric: object, axis: object, group: object, smoothing: object, log: object, wanted: object, runs: object
+        metric: object, axis: object, group: object, smoothed: object, log: object, wanted: object, runs: object
     ) -> str:
-        smooth = bounded(smoothing, 0.0, 0.99, 0.0)
+        smooth = bounded(smoothed, 0.0, 0.99, 0.0)
         return search_of(
             {
                 "runs": texts(runs), "q": text(wanted), "metric": text(metric), "axis": "" if axis == "step" else text(axis),
