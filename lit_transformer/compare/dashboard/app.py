@@ -6,6 +6,7 @@ from typing import Any
 import dash
 from dash import Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
+from dash.exceptions import PreventUpdate
 
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.pages import PAGE_MODULES, page_for
@@ -61,7 +62,9 @@ def _register_frame(app: Dash, index: LiveIndex) -> None:
     @app.callback(Output("version", "data"), Input("tick", "n_intervals"), State("version", "data"))
     def look(_: object, known: object) -> Any:
         version = index.refresh().version
-        return dash.no_update if version == known else version
+        if version == known:
+            raise PreventUpdate
+        return version
 
     app.clientside_callback(
         dash.ClientsideFunction("lit_transformer", "address"), Output("query", "id"), Input("query", "data")

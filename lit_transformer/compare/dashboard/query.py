@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, urlencode
 
+from lit_transformer.compare.plain import clean
+
 MAX_LENGTH = 16_000
 """Characters of a query: 1,000 chosen runs fit, and no browser or proxy refuses it."""
 MAX_FIELDS = 64
@@ -13,7 +15,7 @@ class Query:
     """The fields of a query; every reader takes what is allowed and leaves the rest."""
 
     def __init__(self, search: object) -> None:
-        text = search if isinstance(search, str) and len(search) <= MAX_LENGTH else ""
+        text = clean(search) if isinstance(search, str) and len(search) <= MAX_LENGTH else ""
         try:
             pairs = parse_qsl(text.removeprefix("?"), max_num_fields=MAX_FIELDS, errors="replace")
         except ValueError:
@@ -49,12 +51,12 @@ def bounded(value: object, low: float, high: float, default: float) -> float:
 def texts(value: object, limit: int = 2_000) -> list[str]:
     """The texts in what a page sent where a list of them, or one, is expected."""
     items = value if isinstance(value, list) else [value]
-    return [item for item in items[:limit] if isinstance(item, str) and item]
+    return [clean(item) for item in items[:limit] if isinstance(item, str) and item]
 
 
 def text(value: object, default: str = "") -> str:
     """What a page sent where one text is expected."""
-    return value if isinstance(value, str) else default
+    return clean(value) if isinstance(value, str) else default
 
 
 def search_of(fields: Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dash import Dash
@@ -21,6 +22,8 @@ class Requests:
     def __init__(self, app: Dash, pages: tuple[str, ...]) -> None:
         self._app = app
         self._pages = pages
+        folder = Path(app.config.assets_folder)
+        self._assets = {ASSETS + file.name for file in folder.iterdir() if file.is_file()}
 
     def is_known(self, path: str) -> bool:
         """Whether a GET of `path`, decoded, has an answer."""
@@ -30,7 +33,7 @@ class Requests:
             return True
         if path.startswith(SUITES):
             return self._in_suites(path.removeprefix(SUITES))
-        return path.startswith(ASSETS)
+        return path in self._assets
 
     def _in_suites(self, rest: str) -> bool:
         from dash.fingerprint import check_fingerprint
