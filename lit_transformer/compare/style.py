@@ -62,6 +62,25 @@ def mean_text(metric: str, mean: float, sd: float) -> str:
     return f"{figure_of(metric, mean)} ± {spread}" if spread else figure_of(metric, mean)
 
 
+def behind_text(metric: str, row: Row) -> str:
+    """`0.031 [0.010, 0.052]`: by how much a cell is worse than the best, with its interval; empty where unknown."""
+    return interval_text(metric, float(row["behind"]), float(row["behind_low"]), float(row["behind_high"]))
+
+
+def interval_text(metric: str, value: float, low: float, high: float) -> str:
+    """`value [low, high]`; without the brackets where there is no interval."""
+    if not math.isfinite(value):
+        return ""
+    if not math.isfinite(low):
+        return figure_of(metric, value)
+    return f"{figure_of(metric, value)} {bracket(metric, low, high)}"
+
+
+def bracket(metric: str, low: float, high: float) -> str:
+    """`[low, high]`; empty where there is no interval."""
+    return f"[{figure_of(metric, low)}, {figure_of(metric, high)}]" if math.isfinite(low) else ""
+
+
 @dataclass(frozen=True)
 class Looks:
     """The colour and the dash or symbol of every run: one setting decides each, so they agree in all figures."""
