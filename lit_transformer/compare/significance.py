@@ -106,9 +106,6 @@ def against_best(
 ) -> Standings | None:
     """Compare every cell with the best: the multivariate t of the fit, drawn `draws` times from a fixed seed.
 
-    A step-down test of the largest distances from a better cell, closed, so the error holds whatever is true of the
-    others: the worst cell is held against the largest distance among all cells (Tukey's range), the next one against
-    the largest in which one of the cells left is the worse one, and so on to the first that is not worse.
     None where the runs show no noise at all.
     """
     kept = fit.comparable
@@ -116,29 +113,49 @@ def against_best(
         return None
     score = -fit.means[kept] if lower_is_better else fit.means[kept]
     covariance = fit.covariance[np.ix_(kept, kept)]
+    noise = _draw(covariance, fit.df, draws, random_seed)
+    found = stand(score, fit.sd * noise, fit.sd * error_of(covariance), level)
+    spread = {
+        name: _spread(values, kept, len(fit.means))
+        for name, values in vars(found).items()
+        if name not in ("best", "worse")
+    }
+    worse = np.zeros(len(fit.means), dtype=bool)
+    worse[kept] = found.worse
+    return Standings(best=int(kept[found.best]), worse=worse, **spread)
+
+
+def error_of(covariance: np.ndarray) -> np.ndarray:
+    """(cells, cells) -> standard errors of all differences; infinite on the diagonal, where there is none."""
     variance = np.diag(covariance)
-    error = np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0))  # (cells, cells)
-    np.fill_diagonal(error, np.inf)  # no cell is compared with itself
-    distance = ((score[None, :] - score[:, None]) / (fit.sd * error)).max(axis=1)  # (cells,) to whoever beats it
-    drawn = _draw_distances(covariance, error, fit.df, draws, random_seed)  # (draws, cells)
-    order = np.argsort(-distance)
+    error = np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0))
+    np.fill_diagonal(error, np.inf)
+    return error
+
+
+def stand(score: np.ndarray, noise: np.ndarray, error: np.ndarray, level: float = LEVEL) -> Standings:
+    """Standings of scores (cells,), higher is better, from draws of their noise (draws, cells) and `error_of` them.
+
+    A step-down test of the largest distances from a better cell, closed, so the error holds whatever is true of the
+    others: the worst cell is held against the largest distance among all cells (Tukey's range), the next one against
+    the largest in which one of the cells left is the worse one, and so on to the first that is not worse.
+    """
+    error = np.where(error > 0, error, np.inf)  # two cells without noise between them are not told apart
+    distance = ((score[None, :] - score[:, None]) / error).max(axis=1)  # (cells,) to whoever beats it
+    drawn = _distances(noise, error)
+    order = np.argsort(-distance, kind="stable")
     widest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[
         :, ::-1
     ]  # (draws, cells): among this one and the rest
-    p_values = np.maximum.accumulate((widest >= distance[order]).mean(axis=0))
+    p = np.empty(len(score))
+    p[order] = np.maximum.accumulate((widest >= distance[order]).mean(axis=0))
     best = int(score.argmax())
-    behind = score[best] - score
-    margin = np.quantile(widest[:, 0], level) * fit.sd * np.where(np.isinf(error[best]), 0.0, error[best])
-    p = np.empty(len(kept))
-    p[order] = p_values
     p[best] = 1.0
     worse = p < 1 - level
+    behind = score[best] - score
+    margin = np.quantile(widest[:, 0], level) * np.where(np.isinf(error[best]), 0.0, error[best])
     low = np.where(worse, np.maximum(behind - margin, 0.0), behind - margin)
-    full = {"behind": behind, "low": low, "high": behind + margin, "p": p}
-    spread = {name: _spread(values, kept, len(fit.means)) for name, values in full.items()}
-    marks = np.zeros(len(fit.means), dtype=bool)
-    marks[kept] = worse
-    return Standings(best=int(kept[best]), worse=marks, **spread)
+    return Standings(best=best, behind=behind, low=low, high=behind + margin, p=p, worse=worse)
 
 
 def _spread(values: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
@@ -147,19 +164,28 @@ def _spread(values: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
     return full
 
 
-def _draw_distances(covariance: np.ndarray, error: np.ndarray, df: int, draws: int, random_seed: int) -> np.ndarray:
-    """For each draw from equal cells, how far each is behind the one that beats it most; (draws, cells)."""
+def _draw(covariance: np.ndarray, df: int, draws: int, random_seed: int) -> np.ndarray:
+    """Draws of the means of equal cells in units of the pooled sd, (draws, cells): fewer ones of many cells."""
     count = len(covariance)
-    finite = error[np.isfinite(error)]
-    balanced = bool(np.allclose(finite, finite[0], rtol=1e-9))
-    draws = max(MIN_DRAWS, min(draws, MAX_ENTRIES // (count if balanced else count * count)))
+    each = count if _equal(error_of(covariance)) else count * count
+    draws = max(MIN_DRAWS, min(draws, MAX_ENTRIES // each))
     random = np.random.default_rng(random_seed)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))  # (cells, cells), root @ root.T = covariance
-    noise = random.standard_normal((draws, count)) @ root.T / np.sqrt(random.chisquare(df, (draws, 1)) / df)
-    if balanced:
-        return (noise.max(axis=1, keepdims=True) - noise) / finite[0]
+    noise: np.ndarray = random.standard_normal((draws, count)) @ root.T
+    return noise / np.sqrt(random.chisquare(df, (draws, 1)) / df)
+
+
+def _equal(error: np.ndarray) -> bool:
+    finite = error[np.isfinite(error)]
+    return bool(len(finite) == len(error) * (len(error) - 1) and np.allclose(finite, finite[0], rtol=1e-9))
+
+
+def _distances(noise: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """For each draw (draws, cells), how far each cell is behind the one that beats it most, in standard errors."""
+    if _equal(error):
+        return (noise.max(axis=1, keepdims=True) - noise) / error[0, 1]
     distances = np.empty_like(noise)
-    for index in range(count):
+    for index in range(noise.shape[1]):
         distances[:, index] = ((noise - noise[:, [index]]) / error[index]).max(axis=1)
     return np.maximum(distances, 0.0)

@@ -95,7 +95,7 @@ def false_alarms(random: np.random.Generator, sweeps: int, equal: int, lost: int
     return count
 
 
-@pytest.mark.parametrize(("equal", "lost", "sweeps"), [(CELLS, 0, 600), (4, 0, 300), (CELLS, 5, 200)])
+@pytest.mark.parametrize(("equal", "lost", "sweeps"), [(CELLS, 0, 500), (4, 0, 200), (CELLS, 5, 150)])
 def test_false_alarms_of_a_whole_sweep_are_5_percent_at_most(equal: int, lost: int, sweeps: int) -> None:
     alarms = false_alarms(np.random.default_rng(10 + lost + equal), sweeps, equal, lost)
     assert stats.binomtest(alarms, sweeps, 0.05, alternative="greater").pvalue > 0.05, alarms / sweeps
@@ -106,7 +106,7 @@ def test_difference_of_four_sd_is_found_with_three_seeds(planted: str, least: fl
     random, found = np.random.default_rng(20), []
     effect = np.zeros((CELLS, 1))
     effect[{"one worse": slice(0, 1), "half worse": slice(0, 6), "one better": slice(0, 11)}[planted]] = 4.0
-    for _ in range(200):
+    for _ in range(150):
         values = random.normal(size=(CELLS, SEEDS)) + 3 * random.normal(size=(1, SEEDS)) + effect
         found.append(compared(values).worse[effect[:, 0] > 0].mean())
     assert np.mean(found) >= least
