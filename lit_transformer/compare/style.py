@@ -18,6 +18,10 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
 MAX_LEGEND = 12
+LEGEND = {
+    "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom",
+    "itemclick": False, "itemdoubleclick": False, "font": {"size": 11},
+}  # fmt: skip
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
