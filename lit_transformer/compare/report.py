@@ -13,8 +13,10 @@ from plotly.offline import get_plotlyjs
 from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
 from lit_transformer.compare.curves import MAX_POINTS, read_curves
 from lit_transformer.compare.figures import MIN_SMOOTHED, against, learning_curves
+from lit_transformer.compare.findings import caveat, findings, verdict
 from lit_transformer.compare.heatmap import heatmap
-from lit_transformer.compare.page import caveat, results_table, run_details, script_json, text, verdict
+from lit_transformer.compare.judging import Judged, judge
+from lit_transformer.compare.page import results_table, run_details, script_json, text
 from lit_transformer.compare.statistics import COSTS, ranked, summarise
 from lit_transformer.records.atomic import write_text
 
@@ -27,23 +29,25 @@ CURVE_POINTS = 30_000
 """Points of one figure of curves, shared among the runs."""
 
 
-def write_report(comparison: Comparison, path: Path) -> None:
+def write_report(comparison: Comparison, path: Path, judged: Judged | None = None) -> None:
     """Write the report on `comparison` to `path`, whole or not at all; OSError where it cannot be written."""
-    write_text(path, report_html(comparison))
+    write_text(path, report_html(comparison, judged))
 
 
-def report_html(comparison: Comparison) -> str:
-    """The report as one HTML document."""
+def report_html(comparison: Comparison, judged: Judged | None = None) -> str:
+    """The report as one HTML document; `judged` saves its computing where it is known."""
+    judged = judged or judge(comparison)
     data = {"maps": maps(comparison), "scatter": _scatter(comparison), "curves": _curves(comparison)}
     assets = files("lit_transformer.compare") / "assets"
     page = Template((assets / "report.html").read_text(encoding="utf-8"))
     return page.substitute(
         title=text(comparison.title),
-        verdict=text(verdict(comparison)),
+        verdict=text(verdict(comparison, judged)),
         notes="".join(f"<p class=note>{text(note)}</p>" for note in comparison.notes),
+        findings="".join(f"<li>{text(said)}</li>" for said in findings(comparison, judged)),
         metric=text(comparison.metric),
-        table=results_table(comparison),
-        caveat=text(caveat(comparison)),
+        table=results_table(comparison, judged),
+        caveat=text(caveat(comparison, judged)),
         curve_hint=text(_curve_hint(comparison)),
         runs=run_details(comparison, comparison.directory),
         count=len(comparison.runs),
