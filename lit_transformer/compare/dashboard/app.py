@@ -35,8 +35,14 @@ def make_app(index: LiveIndex) -> Dash:
     return app
 
 
+def _link(path: str, name: str) -> Component:
+    """A page's link; the sweep's is loaded anew, since its own security policy lets plotly draw parallel coordinates."""
+    made = html.A if path == "/sweep" else dcc.Link
+    return made(name, href=path, id=f"link-{name.lower()}")
+
+
 def _frame(index: LiveIndex) -> Component:
-    links = [dcc.Link(name, href=path, id=f"link-{name.lower()}") for path, name in PAGES]
+    links = [_link(path, name) for path, name in PAGES]
     labelled: Any = {"aria-label": "Pages"}
     return html.Div(
         [

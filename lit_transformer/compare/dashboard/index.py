@@ -71,7 +71,7 @@ class LiveIndex:
         self._order: dict[str, int] = {}
         self._next = 0.0
         self._used: dict[str, None] = {}
-        self._comparison: tuple[int, Comparison] | None = None
+        self._comparisons: tuple[int, dict[str, Comparison]] = (0, {})
         self._known: object = None
         self.view = View(0, [], [], {}, [], (), {}, {})
         self.refresh(force=True)
@@ -176,15 +176,24 @@ class LiveIndex:
                 self._used.pop(id, None)
         return found
 
-    def comparison(self) -> Comparison:
-        """The view as what tables and figures of a comparison take; made once a version."""
+    def comparison(self, sweep: str = "") -> Comparison:
+        """The view, or the sweep of an id in it, as what tables and figures take; made once a version."""
         view = self.view
-        kept = self._comparison
-        if kept is None or kept[0] != view.version:
-            plans = [sweep.plan for sweep in view.sweeps if sweep.plan is not None]
-            kept = (view.version, comparison_of(self.root, plans, view.rows, view.notes))
-            self._comparison = kept
-        return kept[1]
+        version, kept = self._comparisons
+        if version != view.version:
+            kept = {}
+            self._comparisons = (view.version, kept)
+        made = kept.get(sweep)
+        if made is None:
+            found = view.sweep(sweep)
+            plan = found.plan if found else None
+            if plan is not None:
+                made = comparison_of(self.root, [plan], gather(self.root, [plan], [], self._row), view.notes)
+            else:
+                plans = [one.plan for one in view.sweeps if one.plan is not None]
+                made = comparison_of(self.root, plans, view.rows, view.notes)
+            kept[sweep] = made
+        return made
 
     def warm(self) -> None:
         """Read all curves, as far as they fit into memory, before somebody asks for them."""

@@ -32,7 +32,8 @@ class Guard:
     """A WSGI application before Dash's: refuses what a page of ours would not ask, and says how answers may be used.
 
     `names` are the host names that Host and Origin may bear; `token`, where there is one, must come in the address
-    once and then in a cookie; `scripts` are the hashes of the inline scripts that Dash itself writes.
+    once and then in a cookie; `scripts` are the hashes of the inline scripts that Dash itself writes; `evaluating` are the
+    pages that plotly cannot draw without making functions from text, as its parallel coordinates do for WebGL.
     """
 
     def __init__(
@@ -43,21 +44,24 @@ class Guard:
         *,
         token: str | None = None,
         scripts: Iterable[str] = (),
+        evaluating: Iterable[str] = (),
     ) -> None:
         self._app, self._requests, self._names, self._token = app, requests, names, token
         self._proof = hashlib.sha256(f"lit-transformer {token}".encode()).hexdigest() if token else ""
         """What the cookie holds: who reads it still cannot name the token."""
         self._headers = security_headers(scripts)
+        self._loose = dict.fromkeys(evaluating, security_headers([*scripts, "'unsafe-eval'"]))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        own = {name.lower() for name, _ in self._headers}
+        headers_of_page = self._loose.get(str(environ.get("PATH_INFO", "")), self._headers)
+        own = {name.lower() for name, _ in headers_of_page}
 
         def start(status: str, headers: Headers, *rest: Any) -> Callable[[bytes], object]:
             kept = [(name, value) for name, value in headers if name.lower() not in own]
             if not any(name.lower() == "cache-control" for name, _ in kept) or status.startswith("4"):
                 kept = [(name, value) for name, value in kept if name.lower() != "cache-control"]
                 kept.append(("Cache-Control", _caching(environ)))
-            return start_response(status, [*kept, *self._headers], *rest)
+            return start_response(status, [*kept, *headers_of_page], *rest)
 
         try:
             self._check(environ)

@@ -1,6 +1,7 @@
 """The server of the dashboard: a free port, and the application behind its guard."""
 
 import errno
+import logging
 import socket
 from collections.abc import Iterable
 
@@ -9,7 +10,7 @@ from waitress.server import create_server
 from lit_transformer.compare.dashboard.app import make_app
 from lit_transformer.compare.dashboard.hosts import allowed_names
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.pages import PAGE_MODULES
+from lit_transformer.compare.dashboard.pages import PAGE_MODULES, sweep
 from lit_transformer.compare.dashboard.requests import MAX_BODY, Requests
 from lit_transformer.compare.dashboard.security import Guard
 from lit_transformer.config.errors import UserError
@@ -24,7 +25,10 @@ def guarded(index: LiveIndex, host: str, names: Iterable[str], token: str | None
     app = make_app(index)
     app.index()  # registers the scripts that a page asks for
     requests = Requests(app, tuple(module.PATH for module in PAGE_MODULES))
-    return Guard(app.server.wsgi_app, requests, allowed_names(host, names), token=token, scripts=app.csp_hashes())
+    return Guard(
+        app.server.wsgi_app, requests, allowed_names(host, names), token=token, scripts=app.csp_hashes(),
+        evaluating=(sweep.PATH,),
+    )  # fmt: skip
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -58,6 +62,7 @@ def serve(application: Guard, opened: socket.socket) -> None:
     waitress: kept well, a fixed number of threads, limits on headers, bodies and idle connections. Werkzeug's own
     server is for development, as it says: a thread for each connection and no limits.
     """
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else it says whenever seven questions come at once
     server = create_server(
         application, sockets=[opened], threads=THREADS, ident="", max_request_body_size=MAX_BODY,
         max_request_header_size=65_536, channel_timeout=60, connection_limit=100, clear_untrusted_proxy_headers=True,

@@ -6,7 +6,7 @@ from dash import Dash
 from dash.development.base_component import Component
 
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.pages import compare, curves, run, runs
+from lit_transformer.compare.dashboard.pages import compare, curves, run, runs, sweep
 from lit_transformer.compare.dashboard.query import Query
 
 
@@ -22,7 +22,7 @@ class Page(Protocol):
         """Its callbacks."""
 
 
-PAGE_MODULES = (runs, curves, run, compare)
+PAGE_MODULES = (runs, curves, run, sweep, compare)
 
 
 def page_for(pathname: str) -> "Page | None":
