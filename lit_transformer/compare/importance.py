@@ -15,7 +15,7 @@ from lit_transformer.compare.plain import label, number
 from lit_transformer.compare.plan import Goal
 from lit_transformer.compare.statistics import rows_of
 
-MIN_POINTS = 8
+MIN_POINTS = 16
 """With fewer points the best of them say nothing about what made them so."""
 MIN_TOP = 5
 """Points among the best that PED-ANOVA wants."""
@@ -43,7 +43,7 @@ def ped_anova(cells: pd.DataFrame, factors: Sequence[str], goal: Goal) -> dict[s
     """How much each setting decides whether a point is among the best tenth (five at least), as shares that sum to 1.
 
     `cells` are those of `statistics.summarise` over `factors`; complete and pruned ones with a number count. Empty
-    where fewer than 8 do, or no setting varies.
+    where fewer than 16 do, or no setting varies.
     """
     rows = [row for row in rows_of(cells) if math.isfinite(row["mean"]) and row["status"] in ("complete", "pruned")]
     varied = [key for key in factors if len({label(row[key]) for row in rows}) > 1]

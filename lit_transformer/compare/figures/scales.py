@@ -34,8 +34,20 @@ def _ticks(low: float, high: float) -> list[float]:
         return [
             factor * 10.0**decade for decade in decades for factor in factors if low <= factor * 10.0**decade <= high
         ]
+    return _even(low, high)
+
+
+def _even(low: float, high: float) -> list[float]:
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
     first = math.ceil(low / step)
     return [float(f"{step * index:.10g}") for index in range(first, math.floor(high / step) + 1)]
+
+
+def round_ticks(low: float, high: float, *, log: bool) -> list[float]:
+    """A few round values from `low` to `high`, both finite; the two themselves where none is round."""
+    if not high > low:
+        return [low]
+    ticks = _ticks(low, high) if log else _even(low, high)
+    return ticks if len(ticks) > 1 else [low, high]
