@@ -50,7 +50,7 @@ def value_of(row: Row, name: str, eta: float | None) -> object:
 
 def shown_value(value: object) -> object:
     """A value as the table takes it: finite numbers as they are, anything else as text."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
         real = number(value)

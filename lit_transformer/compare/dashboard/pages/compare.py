@@ -62,7 +62,7 @@ def _table(id: str) -> Component:
         id=id,
         rowData=[],
         columnDefs=[],
-        defaultColDef={"resizable": True, "sortable": True, "minWidth": 120, "flex": 1},
+        defaultColDef={"resizable": True, "sortable": True, "useValueFormatterForExport": False, "minWidth": 120, "flex": 1},
         dashGridOptions={
             "suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True,
             "domLayout": "autoHeight",

@@ -75,6 +75,7 @@ def _grid(query: Query) -> Component:
         defaultColDef={
             "sortable": True,
             "resizable": True,
+            "useValueFormatterForExport": False,
             "filter": True,
             "floatingFilter": True,
             "minWidth": 90,

@@ -89,7 +89,7 @@ def _table() -> Component:
         id="sweep-cells",
         rowData=[],
         columnDefs=[],
-        defaultColDef={"sortable": True, "resizable": True, "filter": True, "flex": 1, "minWidth": 100},
+        defaultColDef={"sortable": True, "resizable": True, "useValueFormatterForExport": False, "filter": True, "flex": 1, "minWidth": 100},
         dashGridOptions={"suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True},
         csvExportParams={"fileName": "cells.csv"},
         className=f"{GRID_CLASS} settings",
@@ -242,7 +242,7 @@ def _why(comparison: Comparison, metric: str) -> Sequence[Component]:
     effects = anova(comparison.runs, comparison.factors, metric)
     parts = [_figure(importance_bars(shares, metric))] if shares else []
     parts += [_figure(variance_bars(effects, metric))] if effects else []
-    return parts or [html.P("What mattered is shown from eight finished cells on.", className="hint")]
+    return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
 
 
 def _costs(comparison: Comparison, metric: str) -> list[Component]:
