@@ -119,7 +119,7 @@ class RunFolder:
         """The frozen config as plain nested dicts; empty where it is missing or damaged."""
         try:
             value = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -158,7 +158,7 @@ def read_rows(path: Path) -> list[dict[str, float | None]]:
     for line in text.splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)

@@ -72,35 +72,33 @@ def _files(folder: Path) -> list[str]:
 
 def read_bytes(path: Path, limit: int) -> bytes | None:
     """A regular file's content; None where it is a link, too large, or gone."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            state = os.fstat(descriptor)
-            if not stat.S_ISREG(state.st_mode) or state.st_size > limit:
-                return None
-            return file.read(limit)
-        except OSError:
-            return None
+    content, size = _read(path, limit, from_end=False)
+    return content if size <= limit else None
 
 
 def read_end(path: Path, limit: int) -> str:
     """The last `limit` bytes of a text file, from the beginning of a line; empty where there is none."""
+    content, size = _read(path, limit, from_end=True)
+    if content is not None and size > limit:
+        content = content.partition(b"\n")[2]
+    return clean((content or b"").decode("utf-8", "replace"))
+
+
+def _read(path: Path, limit: int, *, from_end: bool) -> tuple[bytes | None, int]:
+    """At most `limit` bytes of a regular file, and how many it has; links are not followed, pipes not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return ""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            size = os.fstat(descriptor).st_size
-            content = os.pread(file.fileno(), limit, max(0, size - limit))
-        except OSError:
-            return ""
-    if size > limit:
-        content = content.partition(b"\n")[2]
-    return clean(content.decode("utf-8", "replace"))
+        return None, 0
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            return None, 0
+        return os.pread(descriptor, limit, max(0, state.st_size - limit) if from_end else 0), state.st_size
+    except OSError:
+        return None, 0
+    finally:
+        os.close(descriptor)
 
 
 def picture(path: Path) -> str | None:

@@ -54,10 +54,10 @@ class Series:
 
     def curve(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Steps and values (points,) of a metric; empty where it was not measured."""
-        for own in self._values:
-            if own == name or clean(own) == name:
-                return np.array(self._steps[own], dtype=np.int64), np.array(self._values[own], dtype=np.float64)
-        return np.empty(0, dtype=np.int64), np.empty(0)
+        own = name if name in self._values else next((own for own in self._values if clean(own) == name), None)
+        if own is None:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        return np.array(self._steps[own], dtype=np.int64), np.array(self._values[own], dtype=np.float64)
 
     @property
     def size(self) -> int:

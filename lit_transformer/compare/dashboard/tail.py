@@ -28,15 +28,17 @@ class Tail:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return [], self._forget()
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             state = os.fstat(descriptor)
-            anew = self._offset > 0 and not self._goes_on(file.fileno(), state)
+            anew = self._offset > 0 and not self._goes_on(descriptor, state)
             if anew:
                 self._forget()
             self._inode = state.st_ino
             rows: list[LogRow] = []
             while self._take(descriptor, rows):
                 pass
+        finally:
+            os.close(descriptor)
         return rows, anew
 
     def _forget(self) -> bool:

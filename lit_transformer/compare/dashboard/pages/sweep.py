@@ -55,7 +55,9 @@ def layout(index: LiveIndex, query: Query) -> Component:
     if not keys:
         return message("Nothing was swept: the runs here differ in no setting.")
     metrics = comparison.metrics or [comparison.metric]
-    x, y = first_two(keys, *(query.text(name) or str(axis) for name, axis in zip("xy", default_axes(keys), strict=True)))
+    x, y = first_two(
+        keys, *(query.text(name) or str(axis) for name, axis in zip("xy", default_axes(keys), strict=True))
+    )
     return html.Div(
         [
             html.H1(comparison.title),
@@ -89,7 +91,14 @@ def _table() -> Component:
         id="sweep-cells",
         rowData=[],
         columnDefs=[],
-        defaultColDef={"sortable": True, "resizable": True, "useValueFormatterForExport": False, "filter": True, "flex": 1, "minWidth": 100},
+        defaultColDef={
+            "sortable": True,
+            "resizable": True,
+            "useValueFormatterForExport": False,
+            "filter": True,
+            "flex": 1,
+            "minWidth": 100,
+        },
         dashGridOptions={"suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True},
         csvExportParams={"fileName": "cells.csv"},
         className=f"{GRID_CLASS} settings",
@@ -100,7 +109,11 @@ def _table() -> Component:
 def cell_columns(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
     """The table's columns: what makes a cell, then its number, spread, seeds and state."""
     keys = [{"field": f"k{place}", "headerName": short(key)} for place, key in enumerate(comparison.cell_keys)]
-    number = {"filter": "agNumberColumnFilter", "type": "rightAligned", "valueFormatter": {"function": "measured(params)"}}
+    number = {
+        "filter": "agNumberColumnFilter",
+        "type": "rightAligned",
+        "valueFormatter": {"function": "measured(params)"},
+    }
     return [
         *keys,
         {"field": "mean", "headerName": metric, **number},
