@@ -1,5 +1,6 @@
 """The Dash application: a frame with the pages' links, the page that the address names, and a clock."""
 
+from html import escape as html_text
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,7 @@ from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.pages import PAGE_MODULES, page_for
 from lit_transformer.compare.dashboard.parts import PAGES, message
 from lit_transformer.compare.dashboard.query import Query, text
+from lit_transformer.compare.plain import clean
 
 TICK = 1_000
 """Milliseconds between two questions of an open page whether anything is new; the answer is empty where not."""
@@ -25,7 +27,7 @@ def make_app(index: LiveIndex) -> Dash:
         serve_locally=True,
         suppress_callback_exceptions=True,
         update_title=None,  # type: ignore[arg-type]
-        title=f"{index.root.resolve().name or 'runs'} - lit-transformer",
+        title=html_text(_name(index)),  # Dash puts it into the page as it is
         health_endpoint=None,
     )
     app.layout = _frame(index)
@@ -41,6 +43,11 @@ def _link(path: str, name: str) -> Component:
     return made(name, href=path, id=f"link-{name.lower()}")
 
 
+def _name(index: LiveIndex) -> str:
+    """The folder's name, which may hold anything."""
+    return clean(index.root.resolve().name) or "runs"
+
+
 def _frame(index: LiveIndex) -> Component:
     links = [_link(path, name) for path, name in PAGES]
     labelled: Any = {"aria-label": "Pages"}
@@ -51,7 +58,7 @@ def _frame(index: LiveIndex) -> Component:
             dcc.Store(id="query"),
             dcc.Interval(id="tick", interval=TICK),
             html.A("Skip to the page", href="#page", className="skip"),
-            html.Header([html.Strong(index.root.resolve().name or "runs"), html.Nav(links, **labelled)]),
+            html.Header([html.Strong(_name(index)), html.Nav(links, **labelled)]),
             html.Main(id="page", tabIndex=-1),
         ]
     )

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from lit_transformer.compare.dashboard.query import search_of
+from lit_transformer.compare.dashboard.query import menu_text, search_of
 from lit_transformer.compare.style import DASHES, OKABE_ITO
 
 GRAPH_CONFIG: Any = {
@@ -48,10 +48,19 @@ def menu(
     placeholder: str = "",
 ) -> dcc.Dropdown:
     """A menu of one or several choices that can be searched."""
+    chosen = [menu_text(one) for one in value] if isinstance(value, list) else value and menu_text(value)
     return dcc.Dropdown(
-        id=id, options=list(options), value=value, multi=multi, clearable=clearable, placeholder=placeholder,
+        id=id, options=choices(options), value=chosen, multi=multi, clearable=clearable, placeholder=placeholder,
         searchable=True, className="menu",
     )  # fmt: skip
+
+
+def choices(options: Sequence[str] | Sequence[dict[str, Any]]) -> list[Any]:
+    """The choices of a menu as it takes them: see `query.menu_text`."""
+    return [
+        menu_text(option) if isinstance(option, str) else {name: menu_text(value) for name, value in option.items()}
+        for option in options
+    ]
 
 
 def picked(options: Sequence[str], chosen: Sequence[str], search: object = None) -> list[str]:
@@ -65,6 +74,11 @@ def picked(options: Sequence[str], chosen: Sequence[str], search: object = None)
         if wanted in name.lower():
             shown[name] = None
     return list(shown)
+
+
+def offered(options: Sequence[str], chosen: Sequence[str], search: object) -> list[Any]:
+    """The choices of a menu that is searched: `picked`, as the menu takes them."""
+    return choices(picked(options, chosen, search))
 
 
 def graph(id: str, *, tall: bool = False) -> Component:

@@ -8,8 +8,8 @@ from dash.development.base_component import Component
 
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.live_run import LiveRun
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, menu
-from lit_transformer.compare.dashboard.query import bounded, text, texts
+from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, choices, control, menu
+from lit_transformer.compare.dashboard.query import bounded, menu_text, text, texts
 from lit_transformer.compare.dashboard.sample_figures import attention_map
 from lit_transformer.compare.dashboard.samples import (
     Samples,
@@ -101,9 +101,9 @@ def register_panel(app: Dash, index: LiveIndex, prefix: str) -> None:
             return (no_update,) * 6
         maps = [attention(list(samples.attention.values())[-1]) for samples in found if samples.attention]
         modules = list(dict.fromkeys(name for arrays in maps for name in modules_in(arrays)))
-        chosen = module if module in modules else next(iter(modules), None)
-        opened = shown_text if shown_text in names else next(iter(names), None)
-        return _slider(prefix, steps), modules, chosen, names, opened, files
+        chosen = text(module) if text(module) in modules else next(iter(modules), "")
+        opened = text(shown_text) if text(shown_text) in names else next(iter(names), "")
+        return _slider(prefix, steps), choices(modules), menu_text(chosen), choices(names), menu_text(opened), files
 
     @app.callback(
         Output(f"{prefix}-samples", "children"),

@@ -12,7 +12,7 @@ from lit_transformer.compare.dashboard.choose import FILTER_HELP, chosen
 from lit_transformer.compare.dashboard.curve_data import MAX_RUNS, curves_of, metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn, curve_figure
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import control, graph, menu, message, picked, smoothing
+from lit_transformer.compare.dashboard.parts import control, graph, menu, message, offered, picked, smoothing
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import all_columns
 
@@ -143,7 +143,7 @@ def register(app: Dash, index: LiveIndex) -> None:
         Output("curves-group", "options"), Input("curves-group", "search_value"), State("curves-group", "value")
     )
     def offer(search: object, group: object) -> Any:
-        return picked(all_columns(index.comparison()), texts(group), search) if index.view.rows else []
+        return offered(all_columns(index.comparison()), texts(group), search) if index.view.rows else []
 
     @app.callback(
         Output("query", "data", allow_duplicate=True),

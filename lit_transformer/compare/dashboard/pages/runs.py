@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, href, menu, picked
+from lit_transformer.compare.dashboard.parts import control, href, menu, offered, picked
 from lit_transformer.compare.dashboard.query import Query, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import (
     MAX_COLUMNS,
@@ -165,11 +165,11 @@ def register(app: Dash, index: LiveIndex) -> None:
         Output("runs-columns", "options"), Input("runs-columns", "search_value"), State("runs-columns", "value")
     )
     def offer_columns(search: object, chosen: object) -> Any:
-        return picked(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
+        return offered(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
 
     @app.callback(Output("runs-group", "options"), Input("runs-group", "search_value"), State("runs-group", "value"))
     def offer_keys(search: object, chosen: object) -> Any:
-        return picked(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
+        return offered(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
 
     @app.callback(Output("runs-grid", "dashGridOptions"), Input("runs-search", "value"), prevent_initial_call=True)
     def search_for(wanted: object) -> Any:
