@@ -38,7 +38,7 @@ def make_app(index: LiveIndex) -> Dash:
 
 
 def _link(path: str, name: str) -> Component:
-    """A page's link; the sweep's is loaded anew, since its own security policy lets plotly draw parallel coordinates."""
+    """A page's link; the sweep's is loaded anew: its own security policy lets plotly draw parallel coordinates."""
     made = html.A if path == "/sweep" else dcc.Link
     return made(name, href=path, id=f"link-{name.lower()}")
 

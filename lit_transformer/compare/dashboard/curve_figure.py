@@ -101,11 +101,15 @@ def _add_curve(figure: go.Figure, curve: Curve, how: Drawn, points: int, *, lege
     kept = thin(y, points)
     name = escape(curve.name)
     figure.add_scatter(
-        x=_digits(x[kept]), y=_digits(y[kept]), name=name, showlegend=legend,
+        x=_digits(x[kept]),
+        y=_digits(y[kept]),
+        name=name,
+        showlegend=legend,
         mode="lines+markers" if len(x) < FEW else "lines",
-        line={"color": curve.colour, "dash": curve.dash, "width": 1.7}, marker={"size": 5},
+        line={"color": curve.colour, "dash": curve.dash, "width": 1.7},
+        marker={"size": 5},
         hovertemplate=f"{name}<br>{escape(how.axis)} %{{x}}: %{{y:.4g}}<extra></extra>",
-    )  # fmt: skip
+    )
 
 
 def _digits(values: Floats) -> list[float | None]:
@@ -120,16 +124,29 @@ def _add_group(figure: go.Figure, name: str, members: Sequence[Curve], colour: s
     if several:
         for edge, fill in ((mean + sd, None), (mean - sd, "tonexty")):
             figure.add_scatter(
-                x=_digits(x), y=_digits(edge), mode="lines", line={"width": 0, "color": colour}, fill=fill,
-                fillcolor=f"rgba({red},{green},{blue},{BAND})", hoverinfo="skip", showlegend=False, legendgroup=shown,
+                x=_digits(x),
+                y=_digits(edge),
+                mode="lines",
+                line={"width": 0, "color": colour},
+                fill=fill,
+                fillcolor=f"rgba({red},{green},{blue},{BAND})",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=shown,
                 name=f"{shown} band",
-            )  # fmt: skip
+            )
     figure.add_scatter(
-        x=_digits(x), y=_digits(mean), mode="lines+markers" if len(x) < FEW else "lines",
-        line={"color": colour, "width": 2}, marker={"size": 5}, name=f"{shown} (n = {int(n.max(initial=0))})",
-        legendgroup=shown, customdata=[[float(f"{s:.3g}") if math.isfinite(s) else None, int(k)] for s, k in zip(sd, n, strict=True)],
-        hovertemplate=f"{shown}<br>{escape(how.axis)} %{{x}}: %{{y:.4g}} ± %{{customdata[0]}} (n = %{{customdata[1]}})<extra></extra>",
-    )  # fmt: skip
+        x=_digits(x),
+        y=_digits(mean),
+        mode="lines+markers" if len(x) < FEW else "lines",
+        line={"color": colour, "width": 2},
+        marker={"size": 5},
+        name=f"{shown} (n = {int(n.max(initial=0))})",
+        legendgroup=shown,
+        customdata=[[float(f"{s:.3g}") if math.isfinite(s) else None, int(k)] for s, k in zip(sd, n, strict=True)],
+        hovertemplate=f"{shown}<br>{escape(how.axis)} %{{x}}: %{{y:.4g}} ± %{{customdata[0]}} "
+        "(n = %{customdata[1]})<extra></extra>",
+    )
 
 
 def averaged(

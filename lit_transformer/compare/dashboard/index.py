@@ -197,7 +197,10 @@ class LiveIndex:
 
     def warm(self) -> None:
         """Read all curves, as far as they fit into memory, before somebody asks for them."""
+        held = 0
         for run in list(self._by_id.values()):
-            if sum(other.size for other in list(self._by_id.values())) > CURVE_BYTES // 2:
-                return
             run.series()
+            held += run.size
+            if held > CURVE_BYTES // 2:
+                return
+            time.sleep(0.001)  # lets a page that waits go first

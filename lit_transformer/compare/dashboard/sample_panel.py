@@ -35,7 +35,9 @@ def sample_panel(prefix: str, runs: Sequence[LiveRun]) -> Component:
             html.H2("Samples"),
             html.Div(
                 [
-                    control("Step", html.Div(_slider(prefix, []), id=f"{prefix}-step-box", className="slider"), wide=True),
+                    control(
+                        "Step", html.Div(_slider(prefix, []), id=f"{prefix}-step-box", className="slider"), wide=True
+                    ),
                     control("Attention of", menu(f"{prefix}-module", [], None)),
                     control("Head", menu(f"{prefix}-head", [MEAN], MEAN)),
                     control("Texts", menu(f"{prefix}-text", [], None)),
@@ -48,14 +50,20 @@ def sample_panel(prefix: str, runs: Sequence[LiveRun]) -> Component:
             dcc.Store(id=f"{prefix}-sample-files"),
         ],
         className="card",
-    )  # fmt: skip
+    )
 
 
 def _slider(prefix: str, steps: Sequence[int]) -> dcc.Slider:
     low, high = (steps[0], steps[-1]) if steps else (0, 1)
     return dcc.Slider(
-        id=f"{prefix}-step", min=low, max=max(high, low + 1), step=None, value=high, marks=marks_of(steps), included=False
-    )  # fmt: skip
+        id=f"{prefix}-step",
+        min=low,
+        max=max(high, low + 1),
+        step=None,
+        value=high,
+        marks=marks_of(steps),
+        included=False,
+    )
 
 
 def marks_of(steps: Sequence[int]) -> dict[str, str]:
@@ -159,10 +167,12 @@ def _map(run: LiveRun, samples: Samples, step: float, module: str, head: str) ->
     targets = "decoder_inputs" if "decoder_inputs" in arrays and "encoder" not in module else "inputs"
     sources = "inputs" if "cross" in module else targets
     figure = attention_map(
-        weights, place,
-        token_names(run.run, arrays.get(targets), queries), token_names(run.run, arrays.get(sources), keys),
+        weights,
+        place,
+        token_names(run.run, arrays.get(targets), queries),
+        token_names(run.run, arrays.get(sources), keys),
         f"{module}, {head if place is not None else MEAN}, step {at}",
-    )  # fmt: skip
+    )
     return [dcc.Graph(figure=figure, config=GRAPH_CONFIG, className="plot", responsive=True)], heads
 
 

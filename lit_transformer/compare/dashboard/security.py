@@ -14,10 +14,17 @@ from lit_transformer.compare.dashboard.requests import MAX_BODY, SUITES, UPDATE,
 
 Headers = list[tuple[str, str]]
 STATUSES = {
-    303: "303 See Other", 400: "400 Bad Request", 401: "401 Unauthorized", 403: "403 Forbidden", 404: "404 Not Found",
-    405: "405 Method Not Allowed", 413: "413 Content Too Large", 415: "415 Unsupported Media Type",
-    421: "421 Misdirected Request", 500: "500 Internal Server Error",
-}  # fmt: skip
+    303: "303 See Other",
+    400: "400 Bad Request",
+    401: "401 Unauthorized",
+    403: "403 Forbidden",
+    404: "404 Not Found",
+    405: "405 Method Not Allowed",
+    413: "413 Content Too Large",
+    415: "415 Unsupported Media Type",
+    421: "421 Misdirected Request",
+    500: "500 Internal Server Error",
+}
 
 
 class Refused(Exception):
@@ -32,8 +39,8 @@ class Guard:
     """A WSGI application before Dash's: refuses what a page of ours would not ask, and says how answers may be used.
 
     `names` are the host names that Host and Origin may bear; `token`, where there is one, must come in the address
-    once and then in a cookie; `scripts` are the hashes of the inline scripts that Dash itself writes; `evaluating` are the
-    pages that plotly cannot draw without making functions from text, as its parallel coordinates do for WebGL.
+    once and then in a cookie; `scripts` are the hashes of the inline scripts that Dash itself writes; `evaluating` are
+    the pages that plotly cannot draw without making functions from text, as parallel coordinates do for WebGL.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lit_transformer.compare.dashboard.tail import LogRow
-from lit_transformer.compare.plain import clean, number, whole
+from lit_transformer.compare.plain import MAX_INT64, clean, number, whole
 
 MAX_METRICS = 2_000
 """Names of one run whose curves are kept; a run of ten thousand would fill the memory and tell nobody anything."""
@@ -23,21 +23,14 @@ class Series:
 
     def add(self, rows: Sequence[LogRow]) -> None:
         """Take rows of metrics.jsonl; one without a step is left out, a value that is no number becomes NaN."""
-        for row in rows:
-            step = whole(row.get("step"))
-            if step is None:
+        steps = [(row, step) for row in rows if (step := _step(row)) is not None]
+        for name in dict.fromkeys(name for row, _ in steps for name in row):
+            if name == "step" or (name not in self._values and len(self._values) >= MAX_METRICS):
                 continue
-            for name, value in row.items():
-                if name == "step":
-                    continue
-                values = self._values.get(name)
-                if values is None:
-                    if len(self._values) >= MAX_METRICS:
-                        continue
-                    values = self._values[name] = array("d")
-                    self._steps[name] = array("q")
-                values.append(value if type(value) is float else number(value))
-                self._steps[name].append(step)
+            held = [(row[name], step) for row, step in steps if name in row]
+            values, places = self._values.setdefault(name, array("d")), self._steps.setdefault(name, array("q"))
+            values.extend([value if type(value) is float else number(value) for value, _ in held])
+            places.extend([step for _, step in held])
 
     @property
     def names(self) -> list[str]:
@@ -63,3 +56,8 @@ class Series:
     def size(self) -> int:
         """Bytes held, roughly."""
         return 16 * sum(len(values) for values in self._values.values())
+
+
+def _step(row: LogRow) -> int | None:
+    step = row.get("step")
+    return step if type(step) is int and abs(step) < MAX_INT64 else whole(step)

@@ -45,8 +45,8 @@ def listen(host: str, port: int) -> socket.socket:
             opened.close()
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise UserError(
-                    f"--host\n  got      {host} ({error.strerror or error})\n  allowed  a name or address of this machine\n"
-                    "  fix      leave --host out"
+                    f"--host\n  got      {host} ({error.strerror or error})\n"
+                    "  allowed  a name or address of this machine\n  fix      leave --host out"
                 ) from error
         else:
             return opened

@@ -71,8 +71,12 @@ def clean_brushes(known: object, axes: int) -> Brushes:
     return {
         str(place): stretches
         for place, value in known.items()
-        if isinstance(place, str) and place.isdecimal() and len(place) < 4 and int(place) < axes and (stretches := _stretches(value))
-    }  # fmt: skip
+        if isinstance(place, str)
+        and place.isdecimal()
+        and len(place) < 4
+        and int(place) < axes
+        and (stretches := _stretches(value))
+    }
 
 
 def _stretches(value: object) -> list[list[float]]:

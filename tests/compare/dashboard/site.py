@@ -59,9 +59,13 @@ class Site:
 
 def serve(root: Path, token: str | None = None, names: tuple[str, ...] = ()) -> Iterator[Site]:
     server = create_server(
-        guarded(LiveIndex(root), "127.0.0.1", names, token), host="127.0.0.1", port=0, threads=4,
-        max_request_body_size=MAX_BODY, ident="",
-    )  # fmt: skip
+        guarded(LiveIndex(root), "127.0.0.1", names, token),
+        host="127.0.0.1",
+        port=0,
+        threads=4,
+        max_request_body_size=MAX_BODY,
+        ident="",
+    )
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -106,24 +106,48 @@ def broken(kind: str, run: RunFolder) -> None:
     ways: dict[str, Callable[[], object]] = {
         "truncated": lambda: run.metrics_file.write_bytes(run.metrics_file.read_bytes()[:-17]),
         "binary": lambda: run.metrics_file.write_bytes(bytes(range(256)) * 40),
-        "future": lambda: run.result_file.write_text('{"version": 99, "status": "transcended", "metrics": [1], "tokens": {}}'),
+        "future": lambda: run.result_file.write_text(
+            '{"version": 99, "status": "transcended", "metrics": [1], "tokens": {}}'
+        ),
         "config": lambda: run.config_file.write_text("a: [1\nb: {"),
         "anchors": lambda: run.config_file.write_text("a: &a [*a]\n"),
         "result": lambda: run.result_file.write_text('{"version": 1, "sta'),
         "deep": lambda: run.result_file.write_text("[" * 100_000),
-        "nan": lambda: run.metrics_file.write_text('{"step": 1, "val/loss": NaN, "a": Infinity, "b": -Infinity, "c": 1e999}\n' * 3),
-        "types": lambda: run.metrics_file.write_text('{"step": "x", "a": 1}\n{"step": 1, "a": [1], "b": {"c": 2}, "d": "e"}\n{"step": 1e300}\n'),
+        "nan": lambda: run.metrics_file.write_text(
+            '{"step": 1, "val/loss": NaN, "a": Infinity, "b": -Infinity, "c": 1e999}\n' * 3
+        ),
+        "types": lambda: run.metrics_file.write_text(
+            '{"step": "x", "a": 1}\n{"step": 1, "a": [1], "b": {"c": 2}, "d": "e"}\n{"step": 1e300}\n'
+        ),
         "folder": lambda: (run.metrics_file.unlink(), run.metrics_file.mkdir()),
         "pipe": lambda: (run.metrics_file.unlink(), os.mkfifo(run.metrics_file)),
         "link": lambda: (run.metrics_file.unlink(), run.metrics_file.symlink_to("/etc/passwd")),
-        "many": lambda: run.metrics_file.write_text(json.dumps({"step": 1, **{f"m{n}": n for n in range(10_000)}}) + "\n"),
-    }  # fmt: skip
+        "many": lambda: run.metrics_file.write_text(
+            json.dumps({"step": 1, **{f"m{n}": n for n in range(10_000)}}) + "\n"
+        ),
+    }
     ways[kind]()
 
 
 @pytest.mark.parametrize("status", [None, "complete"])
-@pytest.mark.parametrize("kind", ["truncated", "binary", "future", "config", "anchors", "result", "deep", "nan", "types", "folder",
-                                  "pipe", "link", "many"])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "truncated",
+        "binary",
+        "future",
+        "config",
+        "anchors",
+        "result",
+        "deep",
+        "nan",
+        "types",
+        "folder",
+        "pipe",
+        "link",
+        "many",
+    ],
+)
 def test_a_damaged_run_hides_no_other(
     tmp_path: Path, run_writer: Callable[..., RunFolder], kind: str, status: str | None
 ) -> None:

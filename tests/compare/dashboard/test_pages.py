@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -214,10 +214,10 @@ def test_run_shows_settings_machine_log_and_what_to_type(six: Path, look: Callab
 
 
 @pytest.fixture
-def sampled(six: Path) -> Iterator[Path]:
+def sampled(six: Path) -> Path:
     write_samples(six / "gpt" / "r0", [100, 200], 10)
     write_samples(six / "gpt" / "r2", [100, 200], 20)
-    yield six
+    return six
 
 
 def test_runs_side_by_side_differ_first_and_share_one_slider(sampled: Path, look: Callable[..., Seen]) -> None:
@@ -230,7 +230,8 @@ def test_runs_side_by_side_differ_first_and_share_one_slider(sampled: Path, look
     seen.until("() => document.querySelectorAll('#compare-samples img').length === 2")
     shades = """async () => Promise.all([...document.querySelectorAll('#compare-samples img')].map(async img => {
         await img.decode(); const c = document.createElement('canvas'); c.width = c.height = 8;
-        const g = c.getContext('2d'); g.drawImage(img, 0, 0); return [...g.getImageData(2, 2, 1, 1).data].slice(0, 2); }))"""
+        const g = c.getContext('2d'); g.drawImage(img, 0, 0);
+        return [...g.getImageData(2, 2, 1, 1).data].slice(0, 2); }))"""
     assert seen.page.evaluate(shades) == [[10, 200], [20, 200]]
     slider = seen.page.locator("#compare-step [role=slider], #compare-step-box [role=slider]").first
     slider.scroll_into_view_if_needed()
@@ -260,9 +261,16 @@ def test_sweep_is_mapped_brushed_and_told_by_state(
     seen.until("() => document.querySelectorAll('#sweep-cells .ag-row').length === 9")
     heights = "() => document.querySelector('#sweep-map .js-plotly-plot').data.flatMap(t => t.z.flat()).filter(z => z !== null)"
     means = [
-        np.mean([result(path)["val/loss"] for path in (sweep / "cells").glob(f"num_heads={h},num_layers={n},*") if "failed" not in (path / "result.json").read_text()])
-        for h in (1, 2, 4) for n in (1, 2, 4)
-    ]  # fmt: skip
+        np.mean(
+            [
+                result(path)["val/loss"]
+                for path in (sweep / "cells").glob(f"num_heads={h},num_layers={n},*")
+                if "failed" not in (path / "result.json").read_text()
+            ]
+        )
+        for h in (1, 2, 4)
+        for n in (1, 2, 4)
+    ]
     np.testing.assert_allclose(sorted(seen.page.evaluate(heights)), sorted(means), rtol=1e-6)
     states = seen.page.locator("#sweep-states .main-svg").first.text_content() or ""
     assert "failed" in states

@@ -40,9 +40,16 @@ def layout(index: LiveIndex, query: Query) -> Component:
     return html.Div(
         [
             html.H1("Compare"),
-            html.Div([control("Runs", menu("compare-runs", options, ids, multi=True), wide=True)], className="controls"),
-            html.Section([html.H2("What differs in their settings"), _table("compare-config"), _save("compare-config")], className="card"),
-            html.Section([html.H2("Metrics and costs"), _table("compare-metrics"), _save("compare-metrics")], className="card"),
+            html.Div(
+                [control("Runs", menu("compare-runs", options, ids, multi=True), wide=True)], className="controls"
+            ),
+            html.Section(
+                [html.H2("What differs in their settings"), _table("compare-config"), _save("compare-config")],
+                className="card",
+            ),
+            html.Section(
+                [html.H2("Metrics and costs"), _table("compare-metrics"), _save("compare-metrics")], className="card"
+            ),
             html.Div(
                 [
                     control("Metric", menu("compare-metric", names, metric)),
@@ -54,7 +61,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.Div(sample_panel("compare", runs), id="compare-panel"),
             dcc.Store(id="compare-drawn", data=-1),
         ]
-    )  # fmt: skip
+    )
 
 
 def _table(id: str) -> Component:
@@ -62,15 +69,23 @@ def _table(id: str) -> Component:
         id=id,
         rowData=[],
         columnDefs=[],
-        defaultColDef={"resizable": True, "sortable": True, "useValueFormatterForExport": False, "minWidth": 120, "flex": 1},
+        defaultColDef={
+            "resizable": True,
+            "sortable": True,
+            "useValueFormatterForExport": False,
+            "minWidth": 120,
+            "flex": 1,
+        },
         dashGridOptions={
-            "suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True,
+            "suppressFieldDotNotation": True,
+            "enableCellTextSelection": True,
+            "ensureDomOrder": True,
             "domLayout": "autoHeight",
         },
         csvExportParams={"fileName": f"{id}.csv"},
         className=GRID_CLASS,
         style={"height": None},
-    )  # fmt: skip
+    )
 
 
 def _save(id: str) -> Component:
@@ -87,9 +102,16 @@ def columns_for(rows: Sequence[Row], first: str) -> list[dict[str, Any]]:
     """A column of names, then one for each run, whose name is text in the heading."""
     heads: list[dict[str, Any]] = [{"field": "name", "headerName": first, "pinned": "left", "tooltipField": "name"}]
     return heads + [
-        {"field": f"r{place}", "valueFormatter": {"function": "compared(params)"}, "headerName": row.run, "headerTooltip": row.run, "wrapHeaderText": True, "autoHeaderHeight": True}
+        {
+            "field": f"r{place}",
+            "valueFormatter": {"function": "compared(params)"},
+            "headerName": row.run,
+            "headerTooltip": row.run,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+        }
         for place, row in enumerate(rows)
-    ]  # fmt: skip
+    ]
 
 
 def config_rows(rows: Sequence[Row]) -> list[dict[str, object]]:
@@ -120,6 +142,7 @@ def _rows(view: View, ids: Sequence[str]) -> list[Row]:
 
 def register(app: Dash, index: LiveIndex) -> None:
     """Tables, curves and samples follow the choice of runs and the disk."""
+    _register_controls(app, index)
     register_panel(app, index, "compare")
 
     @app.callback(
@@ -148,6 +171,10 @@ def register(app: Dash, index: LiveIndex) -> None:
         if ctx.triggered_id == "version":
             heads = numbers = no_update  # type: ignore[assignment]
         return heads, config_rows(rows), numbers, metric_rows(rows), figure, newest
+
+
+def _register_controls(app: Dash, index: LiveIndex) -> None:
+    """Samples, what is saved, and the address."""
 
     @app.callback(Output("compare-panel", "children"), Input("compare-runs", "value"), prevent_initial_call=True)
     def show_samples(wanted: object) -> Any:

@@ -40,7 +40,10 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 [
                     control("Metric", menu("curves-metric", metrics, metric)),
                     control("Against", menu("curves-axis", AXES, query.choice("axis", AXES, "step"))),
-                    control("Group by", menu("curves-group", picked(columns, keys), keys, multi=True, placeholder="each run")),
+                    control(
+                        "Group by",
+                        menu("curves-group", picked(columns, keys), keys, multi=True, placeholder="each run"),
+                    ),
                     smoothing("curves-smooth", query.number("smooth", 0.0, 0.99, 0.0)),
                     control("Scales", dcc.Checklist(id="curves-log", options=list(LOGS), value=logs, inline=True)),
                     control("Runs", _filter(query.text("q")), wide=True),
@@ -53,7 +56,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             dcc.Store(id="curves-zoom"),
             dcc.Store(id="curves-drawn", data=0),
         ]
-    )  # fmt: skip
+    )
 
 
 def _filter(value: str) -> Component:
@@ -96,6 +99,7 @@ def hint(drawn: int, shown: int, left_out: int, group: Sequence[str]) -> str:
 
 def register(app: Dash, index: LiveIndex) -> None:
     """The figure follows its controls, the zoom and the disk."""
+    _register_menus(app, index)
 
     @app.callback(
         Output("curves-zoom", "data"),
@@ -122,9 +126,17 @@ def register(app: Dash, index: LiveIndex) -> None:
         State("curves-drawn", "data"),
     )
     def draw(
-        metric: object, axis: object, group: object, smoothed: object, log: object, wanted: object, zoomed: object,
-        _: object, runs: object, drawn: object,
-    ) -> Any:  # fmt: skip
+        metric: object,
+        axis: object,
+        group: object,
+        smoothed: object,
+        log: object,
+        wanted: object,
+        zoomed: object,
+        _: object,
+        runs: object,
+        drawn: object,
+    ) -> Any:
         view = index.refresh()
         ids = chosen(view, texts(runs), text(wanted))
         newest = newest_change(index, ids)
@@ -134,10 +146,18 @@ def register(app: Dash, index: LiveIndex) -> None:
         along = axis if axis in AXES else "step"
         curves, left_out = curves_of(index, ids, text(metric), str(along), keys)
         how = Drawn(
-            metric=text(metric), axis=str(along), smoothing=bounded(smoothed, 0.0, 0.99, 0.0),
-            log_x="log x" in texts(log), log_y="log y" in texts(log), window=window_of(zoomed),
-        )  # fmt: skip
+            metric=text(metric),
+            axis=str(along),
+            smoothing=bounded(smoothed, 0.0, 0.99, 0.0),
+            log_x="log x" in texts(log),
+            log_y="log y" in texts(log),
+            window=window_of(zoomed),
+        )
         return curve_figure(curves, how), hint(len(curves), len(ids) - left_out, left_out, keys), newest
+
+
+def _register_menus(app: Dash, index: LiveIndex) -> None:
+    """Menus and the address."""
 
     @app.callback(
         Output("curves-group", "options"), Input("curves-group", "search_value"), State("curves-group", "value")
@@ -162,7 +182,12 @@ def register(app: Dash, index: LiveIndex) -> None:
         smooth = bounded(smoothed, 0.0, 0.99, 0.0)
         return search_of(
             {
-                "runs": texts(runs), "q": text(wanted), "metric": text(metric), "axis": "" if axis == "step" else text(axis),
-                "group": texts(group), "smooth": f"{smooth:g}" if smooth else "", "log": texts(log),
+                "runs": texts(runs),
+                "q": text(wanted),
+                "metric": text(metric),
+                "axis": "" if axis == "step" else text(axis),
+                "group": texts(group),
+                "smooth": f"{smooth:g}" if smooth else "",
+                "log": texts(log),
             }
-        )  # fmt: skip
+        )

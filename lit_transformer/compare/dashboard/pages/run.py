@@ -50,7 +50,10 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.Section([html.H2("Go on with it"), command_list(run, row)], className="card"),
             html.Section(
                 [
-                    html.Div([html.H2("Settings"), html.Button("CSV", id="run-csv", title="Save the settings")], className="head"),
+                    html.Div(
+                        [html.H2("Settings"), html.Button("CSV", id="run-csv", title="Save the settings")],
+                        className="head",
+                    ),
                     settings_grid(run, index.comparison().swept),
                 ],
                 className="card",
@@ -62,7 +65,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             dcc.Store(id="run-zoom"),
             dcc.Store(id="run-drawn", data=-1),
         ]
-    )  # fmt: skip
+    )
 
 
 def _usual(names: list[str]) -> list[str]:
@@ -72,6 +75,7 @@ def _usual(names: list[str]) -> list[str]:
 
 def register(app: Dash, index: LiveIndex) -> None:
     """The page follows its controls and the run."""
+    _register_controls(app, index)
     register_panel(app, index, "run")
 
     @app.callback(Output("run-zoom", "data"), Input("run-figure", "relayoutData"), prevent_initial_call=True)
@@ -104,9 +108,11 @@ def register(app: Dash, index: LiveIndex) -> None:
             return (no_update,) * 5
         names = texts(metrics, MOST)
         how = Drawn(
-            metric=", ".join(names), smoothing=bounded(smoothed, 0.0, 0.99, 0.0), log_y="log y" in texts(log),
+            metric=", ".join(names),
+            smoothing=bounded(smoothed, 0.0, 0.99, 0.0),
+            log_y="log y" in texts(log),
             window=window_of(zoomed),
-        )  # fmt: skip
+        )
         figure = overlay(run, names, how)
         if changed == drawn:
             return figure, no_update, no_update, no_update, no_update
@@ -115,6 +121,10 @@ def register(app: Dash, index: LiveIndex) -> None:
             for shown in system_figures(run)
         ]
         return figure, facts(run, row), machine or "Nothing was measured yet.", log_text(run) or "No log.", changed
+
+
+def _register_controls(app: Dash, index: LiveIndex) -> None:
+    """What is saved, and the address."""
 
     @app.callback(Output("run-settings", "exportDataAsCsv"), Input("run-csv", "n_clicks"), prevent_initial_call=True)
     def save(clicks: object) -> bool:

@@ -100,11 +100,23 @@ def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -
     """The table's columns as AG Grid takes them; a name is text in a heading and never a field."""
     defs: list[dict[str, Any]] = [
         {
-            "field": "run", "headerName": "group" if grouped else "run", "pinned": "left", "minWidth": 240, "flex": 2,
-            "cellRenderer": "RunLink", "filter": "agTextColumnFilter", "tooltipField": "run",
+            "field": "run",
+            "headerName": "group" if grouped else "run",
+            "pinned": "left",
+            "minWidth": 240,
+            "flex": 2,
+            "cellRenderer": "RunLink",
+            "filter": "agTextColumnFilter",
+            "tooltipField": "run",
         },
-        {"field": "status", "headerName": "status", "width": 120, "cellRenderer": "RunState", "filter": "agTextColumnFilter"},
-    ]  # fmt: skip
+        {
+            "field": "status",
+            "headerName": "status",
+            "width": 120,
+            "cellRenderer": "RunState",
+            "filter": "agTextColumnFilter",
+        },
+    ]
     if grouped:
         defs.append({"field": "count", "headerName": "runs", "width": 90, "filter": "agNumberColumnFilter"})
     shorts = [short(name) for name in columns]
@@ -140,6 +152,7 @@ def summary(view: View, notes: Sequence[str]) -> str:
 
 def register(app: Dash, index: LiveIndex) -> None:
     """The table follows its controls and the disk."""
+    _register_controls(app, index)
 
     @app.callback(
         Output("runs-grid", "columnDefs"),
@@ -160,6 +173,10 @@ def register(app: Dash, index: LiveIndex) -> None:
         rows = group_rows(view, shown, keys) if keys else run_rows(view, shown)
         live = ctx.triggered_id == "version"
         return no_update if live else column_defs(comparison, shown, bool(keys)), rows, told
+
+
+def _register_controls(app: Dash, index: LiveIndex) -> None:
+    """Menus, search, what is saved and linked, the address."""
 
     @app.callback(
         Output("runs-columns", "options"), Input("runs-columns", "search_value"), State("runs-columns", "value")

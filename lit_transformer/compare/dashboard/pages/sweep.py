@@ -1,4 +1,4 @@
-"""The page of a sweep: its cells by state, maps, parallel coordinates, what mattered, what it cost, what was stopped."""
+"""The page of a sweep: its cells by state, maps, parallel coordinates, what mattered, costs, what was stopped."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -63,18 +63,25 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.H1(comparison.title),
             html.Div(
                 [
-                    control("Sweep", menu("sweep-id", [{"label": n, "value": i} for i, n in sweeps.items()], id or None)),
+                    control(
+                        "Sweep", menu("sweep-id", [{"label": n, "value": i} for i, n in sweeps.items()], id or None)
+                    ),
                     control("Metric", menu("sweep-metric", metrics, query.choice("metric", metrics, metrics[0]))),
                     control("Across", menu("sweep-x", keys, x)),
                     control("Up", menu("sweep-y", keys, y)),
-                    control("Of several cells", menu("sweep-reducer", REDUCERS, query.choice("reducer", REDUCERS, "best"))),
+                    control(
+                        "Of several cells", menu("sweep-reducer", REDUCERS, query.choice("reducer", REDUCERS, "best"))
+                    ),
                 ],
                 className="controls",
             ),
             html.Div([graph("sweep-map"), graph("sweep-states")], className="pair"),
             graph("sweep-parallel"),
             html.P("Drag along an axis to brush it; click beside a brush to take it away.", className="hint"),
-            html.Section([html.H2("Cells", id="sweep-cells-title"), _table(), html.Button("CSV", id="sweep-csv")], className="card"),
+            html.Section(
+                [html.H2("Cells", id="sweep-cells-title"), _table(), html.Button("CSV", id="sweep-csv")],
+                className="card",
+            ),
             html.Div(id="sweep-why", className="pair"),
             html.Div(id="sweep-costs", className="pair"),
             html.Div(id="sweep-stops"),
@@ -83,7 +90,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             dcc.Store(id="sweep-drawn", data=-1),
             dcc.Store(id="sweep-explained", data=-1),
         ]
-    )  # fmt: skip
+    )
 
 
 def _table() -> Component:
@@ -123,13 +130,18 @@ def cell_columns(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
     ]
 
 
+def _asked(index: LiveIndex, id: object, metric: object) -> tuple[Comparison, str]:
+    """The comparison of a sweep, and a metric that it has."""
+    comparison = index.comparison(text(id))
+    names = comparison.metrics
+    return comparison, text(metric) if metric in names else comparison.metric
+
+
 def register(app: Dash, index: LiveIndex) -> None:
     """Figures follow their controls, brushes and the disk."""
-
-    def asked(id: object, metric: object) -> tuple[Comparison, str]:
-        comparison = index.comparison(text(id))
-        names = comparison.metrics
-        return comparison, text(metric) if metric in names else comparison.metric
+    _register_cells(app, index)
+    _register_reasons(app, index)
+    _register_controls(app, index)
 
     @app.callback(
         Output("sweep-map", "figure"),
@@ -147,7 +159,7 @@ def register(app: Dash, index: LiveIndex) -> None:
     def draw(metric: object, x: object, y: object, reducer: object, _: object, id: object, drawn: object) -> Any:
         if not index.refresh().rows:
             return (no_update,) * 4
-        comparison, name = asked(id, metric)
+        comparison, name = _asked(index, id, metric)
         newest = newest_change(index, ids_of(comparison))
         keys = comparison.factors[:MAX_FACTORS]
         if (ctx.triggered_id == "version" and newest == drawn) or not keys:
@@ -163,6 +175,10 @@ def register(app: Dash, index: LiveIndex) -> None:
         lines = parallel_coordinates(cells, keys, metric=name, goal=goal, costs=COSTS[:2])
         unchanged = ctx.triggered_id in ("sweep-x", "sweep-y", "sweep-reducer")
         return *figures, no_update if unchanged else lines, newest
+
+
+def _register_cells(app: Dash, index: LiveIndex) -> None:
+    """Brushes, and the table of what they hold."""
 
     @app.callback(
         Output("sweep-brushes", "data"),
@@ -185,7 +201,7 @@ def register(app: Dash, index: LiveIndex) -> None:
     def list_cells(_: object, brushes: object, metric: object, id: object) -> Any:
         if not index.view.rows:
             return no_update, no_update, no_update
-        comparison, name = asked(id, metric)
+        comparison, name = _asked(index, id, metric)
         cells, goal = cells_of(comparison, name), goal_of(name, comparison)
         lines = parallel_coordinates(cells, comparison.factors[:MAX_FACTORS], metric=name, goal=goal, costs=COSTS[:2])
         axes: Any = lines.data
@@ -193,13 +209,20 @@ def register(app: Dash, index: LiveIndex) -> None:
         shown = drawn_rows(cells).iloc[inside(lines, kept)] if kept else cells
         rows = [
             {
-                "mean": shown_value(row["mean"]), "sd": shown_value(row["sd"]), "n": row["n"], "status": row["status"],
+                "mean": shown_value(row["mean"]),
+                "sd": shown_value(row["sd"]),
+                "n": row["n"],
+                "status": row["status"],
                 **{f"k{place}": shown_value(row[key]) for place, key in enumerate(comparison.cell_keys)},
             }
             for row in rows_of(shown)
-        ]  # fmt: skip
+        ]
         told = f"{len(rows)} of {len(cells)} cells are brushed" if kept else f"{len(cells)} cells"
         return cell_columns(comparison, name), rows, told
+
+
+def _register_reasons(app: Dash, index: LiveIndex) -> None:
+    """What mattered, what it cost, what was stopped."""
 
     @app.callback(
         Output("sweep-why", "children"),
@@ -212,10 +235,14 @@ def register(app: Dash, index: LiveIndex) -> None:
         State("sweep-explained", "data"),
     )
     def explain(metric: object, drawn: object, id: object, explained: object) -> Any:
-        if ctx.triggered_id == "sweep-drawn" and drawn == explained or not index.view.rows:
+        if (ctx.triggered_id == "sweep-drawn" and drawn == explained) or not index.view.rows:
             return (no_update,) * 4
-        comparison, name = asked(id, metric)
+        comparison, name = _asked(index, id, metric)
         return _why(comparison, name), _costs(comparison, name), _stops(index, text(id), comparison), drawn
+
+
+def _register_controls(app: Dash, index: LiveIndex) -> None:
+    """What is saved, another sweep, the address."""
 
     @app.callback(Output("sweep-cells", "exportDataAsCsv"), Input("sweep-csv", "n_clicks"), prevent_initial_call=True)
     def save(clicks: object) -> bool:
