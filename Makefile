@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 PYTEST ?=
 
-.PHONY: help demo test slow chaos setup lint format bench results lock clean
+.PHONY: help demo test slow chaos setup lint format bench results screenshots lock clean
 
 help:
 	@echo "make demo     sweep heads x layers of a small GPT, then write runs/sweeps/demo/report.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make bench    speed beside peers, as ratios (15 minutes at most)"
 	@echo "make results  train what README's results table shows"
+	@echo "make screenshots   a picture of each page of the dashboard, over runs/, under docs/"
 	@echo "make setup    make $(VENV) (TORCH=installed takes the machine's torch)"
 
 demo: $(STAMP)
@@ -48,6 +49,9 @@ bench: $(STAMP)
 
 results: $(STAMP)
 	$(BIN)/python tests/benchmarks/results.py
+
+screenshots: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/screenshots.py runs
 
 setup: $(STAMP)
 

@@ -136,7 +136,7 @@ class RunFolder:
         return read_rows(self.metrics_file)
 
     def read_system(self) -> list[dict[str, float | None]]:
-        """Rows of system.jsonl in order: step of total_steps, epoch, tokens, seconds since the start, speeds, memory."""
+        """Rows of system.jsonl in order: step of total_steps, epoch, tokens, seconds from the start, speeds, memory."""
         return read_rows(self.system_file)
 
     def status(self) -> Status:

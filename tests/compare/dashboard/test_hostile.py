@@ -79,8 +79,8 @@ FOUND = """() => {
   const all = selector => [...document.querySelectorAll(selector)];
   const address = node => node.src || node.getAttribute('xlink:href') || node.getAttribute('href') || '';
   return {
-    bad: all('iframe, object, embed, video, audio, marquee, math, base, meta[http-equiv=refresh], details, form, isindex,' +
-             'x, .js-plotly-plot a, td b, td i, .ag-cell b, .ag-cell i').map(node => node.outerHTML.slice(0, 200)),
+    bad: all('iframe, object, embed, video, audio, marquee, math, base, meta[http-equiv=refresh], details, form, ' +
+             'isindex, x, .js-plotly-plot a, td b, td i, .ag-cell b, .ag-cell i').map(node => node.outerHTML),
     scripts: all('script:not([src])').map(node => node.id || node.textContent.slice(0, 80)),
     images: all('img, image').map(address).filter(src => !src.startsWith('data:')),
     handlers: all('*').filter(node => [...node.attributes].some(a => a.name.startsWith('on'))).length,

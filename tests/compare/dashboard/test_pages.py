@@ -259,7 +259,8 @@ def test_sweep_is_mapped_brushed_and_told_by_state(
     seen = look(root)
     seen.open("/sweep", "#sweep-map .heatmaplayer")
     seen.until("() => document.querySelectorAll('#sweep-cells .ag-row').length === 9")
-    heights = "() => document.querySelector('#sweep-map .js-plotly-plot').data.flatMap(t => t.z.flat()).filter(z => z !== null)"
+    plot = "document.querySelector('#sweep-map .js-plotly-plot')"
+    heights = f"() => {plot}.data.flatMap(t => t.z.flat()).filter(z => z !== null)"
     means = [
         np.mean(
             [
@@ -335,11 +336,13 @@ def test_pages_fit_a_phone_in_the_dark_and_have_labels(six: Path, look: Callable
         """() => [...document.querySelectorAll('main :is(button, input, a, [role=slider])')].filter(node =>
              node.offsetParent && !node.closest('.ag-theme-quartz-auto-dark, .modebar, .js-plotly-plot') && !(
                node.getAttribute('aria-label') || node.getAttribute('aria-labelledby') || node.labels?.length ||
-               node.textContent.trim() || node.title || node.closest('label, [role=group]'))).map(node => node.outerHTML)"""
+               node.textContent.trim() || node.title || node.closest('label, [role=group]')
+               )).map(node => node.outerHTML)"""
     )
     assert unnamed == []
     contrast = """selector => {
-        const light = c => { const v = c.map(x => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });
+        const linear = x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+        const light = c => { const v = c.map(x => linear(x / 255));
           return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
         const parts = text => text.match(/[0-9.]+/g).slice(0, 3).map(Number);
         const node = document.querySelector(selector);

@@ -100,7 +100,8 @@ def test_when_no_port_after_it_is_free_that_is_said(monkeypatch: pytest.MonkeyPa
 def test_dash_is_loaded_by_its_verb_alone(tmp_path: Path, run_writer: Callable[..., RunFolder]) -> None:
     run_writer(tmp_path / "a")
     code = (
-        "import sys\nfrom pathlib import Path\nimport lit_transformer.cli\nfrom lit_transformer.compare.verb import compare\n"
+        "import sys\nfrom pathlib import Path\nimport lit_transformer.cli\n"
+        "from lit_transformer.compare.verb import compare\n"
         "import lit_transformer.compare.dashboard.verb\n"
         f"compare(Path({str(tmp_path)!r}))\n"
         "print([name for name in ('dash', 'flask', 'waitress', 'torch') if name in sys.modules], file=sys.stderr)"
