@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from lit_transformer.compare.curves import smooth, thin
@@ -50,30 +50,39 @@ class Drawn:
     """The part of the axis that is zoomed in on."""
 
 
-def curve_figure(curves: Sequence[Curve], how: Drawn) -> go.Figure:
-    """The figure of `curves`; with groups their means with a band of one sample standard deviation."""
-    figure = go.Figure(layout=base_layout(how.metric))
+Trace = dict[str, Any]
+
+
+def curve_figure(curves: Sequence[Curve], how: Drawn) -> dict[str, Any]:
+    """The figure of `curves`; with groups their means with a band of one sample standard deviation.
+
+    As plain dicts: plotly's own classes check each value, which takes seconds for hundreds of curves.
+    """
+    traces: list[Trace] = []
     groups = list(dict.fromkeys(curve.group for curve in curves if curve.group))
     if groups:
         for place, name in enumerate(groups):
             members = [_smoothed(curve, how) for curve in curves if curve.group == name]
-            _add_group(figure, name, members, OKABE_ITO[place % len(OKABE_ITO)], how)
+            traces += _group(name, members, OKABE_ITO[place % len(OKABE_ITO)], how)
     else:
         points = int(min(MOST, max(LEAST, POINTS // max(1, len(curves)))))
         for curve in curves:
-            _add_curve(figure, _smoothed(curve, how), how, points, legend=len(curves) <= MAX_LEGEND)
+            traces.append(_line(_smoothed(curve, how), how, points, legend=len(curves) <= MAX_LEGEND))
     across = axis(how.axis, type="log" if how.log_x else "linear")
     if how.window:
         across |= {"range": [math.log10(end) if how.log_x else end for end in how.window], "autorange": False}
-    figure.update_layout(
-        xaxis=across,
-        yaxis=axis("", type="log" if how.log_y else "linear"),
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11}},
-        margin={"l": 56, "r": 12, "t": 36, "b": 90 if len(groups or curves) <= MAX_LEGEND else 46},
-        hovermode="closest",
-        uirevision=f"{how.axis} {how.log_x} {how.log_y} {how.metric}",
-    )
-    return figure
+    layout = {
+        **base_layout(how.metric),
+        "xaxis": across,
+        "yaxis": axis("", type="log" if how.log_y else "linear"),
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "font": {"size": 11}},
+        "margin": {"l": 56, "r": 12, "t": 36, "b": 90 if len(groups or curves) <= MAX_LEGEND else 46},
+        "hovermode": "closest",
+        "showlegend": True,
+        "uirevision": f"{how.axis} {how.log_x} {how.log_y} {how.metric}",
+    }
+    layout.pop("template")  # a name that only plotly's classes know
+    return {"data": traces, "layout": layout}
 
 
 def _smoothed(curve: Curve, how: Drawn) -> Curve:
@@ -95,21 +104,22 @@ def inside(x: Floats, window: tuple[float, float] | None) -> slice:
     return slice(max(0, int(first) - 1), min(len(x), int(last) + 1))
 
 
-def _add_curve(figure: go.Figure, curve: Curve, how: Drawn, points: int, *, legend: bool) -> None:
+def _line(curve: Curve, how: Drawn, points: int, *, legend: bool) -> Trace:
     part = inside(curve.x, how.window)
     x, y = curve.x[part], curve.y[part]
     kept = thin(y, points)
     name = escape(curve.name)
-    figure.add_scatter(
-        x=_digits(x[kept]),
-        y=_digits(y[kept]),
-        name=name,
-        showlegend=legend,
-        mode="lines+markers" if len(x) < FEW else "lines",
-        line={"color": curve.colour, "dash": curve.dash, "width": 1.7},
-        marker={"size": 5},
-        hovertemplate=f"{name}<br>{escape(how.axis)} %{{x}}: %{{y:.4g}}<extra></extra>",
-    )
+    return {
+        "type": "scatter",
+        "x": _digits(x[kept]),
+        "y": _digits(y[kept]),
+        "name": name,
+        "showlegend": legend,
+        "mode": "lines+markers" if len(x) < FEW else "lines",
+        "line": {"color": curve.colour, "dash": curve.dash, "width": 1.7},
+        "marker": {"size": 5},
+        "hovertemplate": f"{name}<br>{escape(how.axis)} %{{x}}: %{{y:.4g}}<extra></extra>",
+    }
 
 
 def _digits(values: Floats) -> list[float | None]:
@@ -117,36 +127,33 @@ def _digits(values: Floats) -> list[float | None]:
     return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-def _add_group(figure: go.Figure, name: str, members: Sequence[Curve], colour: str, how: Drawn) -> None:
+def _group(name: str, members: Sequence[Curve], colour: str, how: Drawn) -> list[Trace]:
     x, mean, sd, n = averaged(members, how.window)
-    shown, several = escape(name), bool((n > 1).any())
+    shown, across = escape(name), _digits(x)
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    if several:
-        for edge, fill in ((mean + sd, None), (mean - sd, "tonexty")):
-            figure.add_scatter(
-                x=_digits(x),
-                y=_digits(edge),
-                mode="lines",
-                line={"width": 0, "color": colour},
-                fill=fill,
-                fillcolor=f"rgba({red},{green},{blue},{BAND})",
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=shown,
-                name=f"{shown} band",
-            )
-    figure.add_scatter(
-        x=_digits(x),
-        y=_digits(mean),
-        mode="lines+markers" if len(x) < FEW else "lines",
-        line={"color": colour, "width": 2},
-        marker={"size": 5},
-        name=f"{shown} (n = {int(n.max(initial=0))})",
-        legendgroup=shown,
-        customdata=[[float(f"{s:.3g}") if math.isfinite(s) else None, int(k)] for s, k in zip(sd, n, strict=True)],
-        hovertemplate=f"{shown}<br>{escape(how.axis)} %{{x}}: %{{y:.4g}} ± %{{customdata[0]}} "
-        "(n = %{customdata[1]})<extra></extra>",
-    )
+    common: Trace = {"type": "scatter", "x": across, "legendgroup": shown}
+    band: Trace = {
+        **common,
+        "mode": "lines",
+        "line": {"width": 0, "color": colour},
+        "fillcolor": f"rgba({red},{green},{blue},{BAND})",
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "name": f"{shown} band",
+    }
+    edges = [{**band, "y": _digits(mean + sd)}, {**band, "y": _digits(mean - sd), "fill": "tonexty"}]
+    told = f"{escape(how.axis)} %{{x}}: %{{y:.4g}} ± %{{customdata[0]}} (n = %{{customdata[1]}})"
+    line = {
+        **common,
+        "y": _digits(mean),
+        "mode": "lines+markers" if len(x) < FEW else "lines",
+        "line": {"color": colour, "width": 2},
+        "marker": {"size": 5},
+        "name": f"{shown} (n = {int(n.max(initial=0))})",
+        "customdata": [[float(f"{s:.3g}") if math.isfinite(s) else None, int(k)] for s, k in zip(sd, n, strict=True)],
+        "hovertemplate": f"{shown}<br>{told}<extra></extra>",
+    }
+    return [*edges, line] if bool((n > 1).any()) else [line]
 
 
 def averaged(

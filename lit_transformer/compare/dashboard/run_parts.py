@@ -6,7 +6,6 @@ from typing import Any
 
 import dash_ag_grid
 import numpy as np
-import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -86,7 +85,7 @@ def settings_grid(run: LiveRun, swept: Sequence[str]) -> Component:
     )  # fmt: skip
 
 
-def overlay(run: LiveRun, metrics: Sequence[str], how: Drawn) -> go.Figure:
+def overlay(run: LiveRun, metrics: Sequence[str], how: Drawn) -> dict[str, Any]:
     """Several metrics of one run in one figure."""
     curves = []
     for place, name in enumerate(metrics):
