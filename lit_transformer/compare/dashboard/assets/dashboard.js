@@ -36,7 +36,8 @@
     const swatch = React.createElement("span", { className: "swatch", style: { background: row.colour }, key: "s" });
     if (row.count !== undefined) return React.createElement("span", null, swatch, row.run);
     const target = "/run?id=" + encodeURIComponent(row.id);
-    return React.createElement("a", { href: target, onClick: follow }, swatch, row.run);
+    const name = String(row.run).replace(/^(sweeps\/([^/]+\/))?cells\//, "$2"); // the tooltip has all of it
+    return React.createElement("a", { href: target, onClick: follow }, swatch, name);
   };
   cells.RunState = (props) => {
     const status = String(props.value);
