@@ -179,6 +179,22 @@ def attend(
 
 
 @app.command()
+def analyze(
+    directory: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="A run's folder.")],
+    batches: Annotated[int, typer.Option(help="Validation batches to look at.")] = 16,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Tell what each attention head is worth and where it looks, and what is left of a network without some.
+
+    Example: lit-transformer analyze runs/gpt_tiny/<run-id>
+    """
+    from lit_transformer.analysis.verb import analyze as look
+
+    look(directory, batches=batches, device=device, as_json=as_json)
+
+
+@app.command()
 def export(
     run: Run,
     directory: Annotated[Path, typer.Argument(help="A new folder.")],
