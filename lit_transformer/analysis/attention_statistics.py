@@ -73,7 +73,7 @@ def distances(inputs: Batch, attention: str, weights: Tensor) -> Tensor:
 
 
 def real_queries(inputs: Batch, attention: str, weights: Tensor) -> Tensor:
-    """Which queries are of tokens and not of padding: (sequences, queries)."""
+    """Which queries are of tokens, in rows in which something is predicted: (sequences, queries)."""
     targets, queries = inputs["targets"], torch.arange(weights.shape[2], device=weights.device)  # (queries,)
     per_row = (targets != IGNORED).flatten(1).any(dim=1) if targets.ndim > 1 else targets != IGNORED  # (rows,)
     if attention == "encoder":
@@ -84,7 +84,7 @@ def real_queries(inputs: Batch, attention: str, weights: Tensor) -> Tensor:
     elif "ends" in inputs:
         real = queries <= inputs["ends"].flatten()[:, None]
     else:  # tokens end where the last one is predicted from
-        places = inputs["target_positions"] if "target_positions" in inputs else queries
+        places = inputs.get("target_positions", queries)
         last = torch.where(targets != IGNORED, places, -1).amax(dim=-1)  # (rows, ...)
         real = queries <= last.flatten()[:, None]
     real = real.repeat_interleave(len(weights) // len(real), dim=0)  # a prompt is read once for each answer

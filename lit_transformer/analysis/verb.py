@@ -54,7 +54,8 @@ def pruning_lines(found: HeadAnalysis) -> list[str]:
         removed = curves[0].removed
         middle = min(range(len(removed)), key=lambda index: abs(2 * removed[index] - removed[-1]))
         losses = [
-            sum(curve.metrics[index]["val/loss"] for curve in curves) / len(curves) for index in (middle, len(removed) - 1)
+            sum(curve.metrics[index]["val/loss"] for curve in curves) / len(curves)
+            for index in (middle, len(removed) - 1)
         ]
         order = f"mean of {len(curves)} random orders" if by == "random" else f"least {by} first"
         lines.append(
