@@ -180,14 +180,19 @@ def attend(
 
 @app.command()
 def analyze(
-    directory: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="A run's folder.")],
-    batches: Annotated[int, typer.Option(help="Validation batches to look at.")] = 16,
+    directory: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="A run's folder, or a sweep's.")],
+    batches: Annotated[int, typer.Option(help="Validation batches that are looked at, the first ones.")] = 16,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Tell what each attention head is worth and where it looks, and what is left of a network without some.
+    """Tell what each attention head of a run is worth and where it looks, and what is left without some of them.
 
-    Example: lit-transformer analyze runs/gpt_tiny/<run-id>
+    Of a sweep: whether few heads do as well as many that are pruned, and how the loss falls with size. Everything is
+    also written to analysis/ in the folder, from where `compare` draws it.
+
+    Examples: lit-transformer analyze runs/gpt_tiny/<run-id>
+
+    lit-transformer analyze runs/sweeps/gpt_heads_layers --batches 8
     """
     from lit_transformer.analysis.verb import analyze as look
 

@@ -20,7 +20,7 @@ NAMES: dict[Term, tuple[str, str]] = {"parameters": ("A", "alpha"), "tokens": ("
 
 HUBER = 1e-3
 """Residuals of log L above this count by their size and no longer by its square (their section D.3)."""
-EXPONENTS, SHARES = (0.1, 0.4, 1.0), (0.1, 0.5, 0.9)
+EXPONENTS, SHARES = (0.2, 0.7), (0.2, 0.8)
 """Starts: exponents, and the share of the lowest loss that E is."""
 POLISHED = 3
 """Of the starts, the best ones by L-BFGS that are followed to the end."""
@@ -198,9 +198,7 @@ def _starts(terms: tuple[Term, ...], losses: Floats) -> list[Floats]:
 def _descend(start: Floats, centred: Floats, logs: Floats) -> Floats:
     bounds = list(zip(*_bounds(logs, len(start)), strict=True))
     options = {"maxiter": 60}
-    found: Floats = minimize(
-        _objective, start, (centred, logs), "L-BFGS-B", jac=True, bounds=bounds, options=options
-    ).x
+    found: Floats = minimize(_objective, start, (centred, logs), "L-BFGS-B", jac=True, bounds=bounds, options=options).x
     return found
 
 
