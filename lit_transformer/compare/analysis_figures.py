@@ -6,9 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lit_transformer.compare.analysis_files import HeadsFile, Scaling
-from lit_transformer.compare.figures import LEGEND
 from lit_transformer.compare.statistics import rows_of
-from lit_transformer.compare.style import DASHES, OKABE_ITO, axis, base_layout, escape, figure_of, si
+from lit_transformer.compare.style import DASHES, LEGEND, OKABE_ITO, axis, base_layout, escape, figure_of, si
 
 MEASURE_TITLES = {
     "removal": "val/loss without each head, less that with all",
@@ -98,7 +97,9 @@ def few_heads_figure(matches: pd.DataFrame) -> go.Figure:
                 line={"color": colour, "width": 2, "dash": dash},
                 hovertemplate=f"{name}, %{{x}} heads: %{{y:.4g}}<extra></extra>",
             )
-    figure.update_layout(xaxis=axis("heads in each layer", type="log", dtick=math.log10(2)), yaxis=axis(""), legend=LEGEND)
+    figure.update_layout(
+        xaxis=axis("heads in each layer", type="log", dtick=math.log10(2)), yaxis=axis(""), legend=LEGEND
+    )
     return figure
 
 
@@ -114,9 +115,13 @@ def scaling_figure(found: Scaling) -> go.Figure:
         x=sizes, y=_finite(line["low"].tolist()), fill="tonexty", fillcolor=LIGHT, name="95 % of the bootstrap", **band
     )
     figure.add_scatter(
-        x=sizes, y=_finite(line["loss"].tolist()), mode="lines", name=f"fit{at}", line={"color": OKABE_ITO[0], "width": 2},
+        x=sizes,
+        y=_finite(line["loss"].tolist()),
+        mode="lines",
+        name=f"fit{at}",
+        line={"color": OKABE_ITO[0], "width": 2},
         hovertemplate="%{x:.3s} parameters: %{y:.4g}<extra>fit</extra>",
-    )  # fmt: skip
+    )
     cells = found.cells
     figure.add_scatter(
         x=cells["parameters"].tolist(),

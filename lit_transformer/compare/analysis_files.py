@@ -47,6 +47,11 @@ class Scaling:
     held_out: dict[str, object]
     """label, parameters, tokens, loss, predicted, error, relative_error."""
 
+    @property
+    def largest(self) -> float:
+        """Parameters of the held-out cell."""
+        return number(self.held_out["parameters"])
+
 
 @dataclass(frozen=True)
 class SweepFile:
