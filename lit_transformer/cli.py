@@ -179,6 +179,27 @@ def attend(
 
 
 @app.command()
+def analyze(
+    directory: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="A run's folder, or a sweep's.")],
+    batches: Annotated[int, typer.Option(help="Validation batches that are looked at, the first ones.")] = 16,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Tell what each attention head of a run is worth and where it looks, and what is left without some of them.
+
+    Of a sweep: whether few heads do as well as many that are pruned, and how the loss falls with size. Everything is
+    also written to analysis/ in the folder, from where `compare` draws it.
+
+    Examples: lit-transformer analyze runs/gpt_tiny/<run-id>
+
+    lit-transformer analyze runs/sweeps/gpt_heads_layers --batches 8
+    """
+    from lit_transformer.analysis.verb import analyze as look
+
+    look(directory, batches=batches, device=device, as_json=as_json)
+
+
+@app.command()
 def export(
     run: Run,
     directory: Annotated[Path, typer.Argument(help="A new folder.")],

@@ -11,7 +11,7 @@ import pytest
 from lit_transformer import cli, cli_text
 
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
-         "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop", "sweep retry",
+         "analyze", "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop", "sweep retry",
          "sweep agent", "sweep extend", "sweep push"]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
+from lit_transformer.compare.analysis_section import analysis_section
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.figures import MIN_SMOOTHED
 from lit_transformer.compare.findings import caveat, findings, verdict
@@ -23,6 +24,7 @@ def write_report(comparison: Comparison, path: Path, judged: Judged | None = Non
 def report_html(comparison: Comparison, judged: Judged | None = None) -> str:
     """The report as one HTML document; `judged` saves its computing where it is known."""
     judged = judged or judge(comparison)
+    analysis = analysis_section(comparison.directory, comparison.runs)
     assets = files("lit_transformer.compare") / "assets"
     page = Template((assets / "report.html").read_text(encoding="utf-8"))
     return page.substitute(
@@ -34,12 +36,13 @@ def report_html(comparison: Comparison, judged: Judged | None = None) -> str:
         table=results_table(comparison, judged),
         caveat=text(caveat(comparison, judged)),
         curve_hint=text(_curve_hint(comparison)),
+        analysis=analysis.html,
         runs=run_details(comparison, comparison.directory),
         count=len(comparison.runs),
         style=(assets / "report.css").read_text(encoding="utf-8"),
         script=(assets / "report.js").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
-        data=script_json(report_figures(comparison, judged)),
+        data=script_json({**report_figures(comparison, judged), "analysis": analysis.figures}),
     )
 
 
