@@ -3,7 +3,7 @@
 import html
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from lit_transformer.compare.comparison import Comparison
@@ -120,11 +120,13 @@ def _details(row: Row, comparison: Comparison, root: Path) -> str:
     problem = "".join(f"<pre class=error>{text(reason[:4000])}</pre>" for reason in reasons)
     run = RunFolder(root / str(row["run"]))
     config = flatten(run.read_config()) if run.exists() and not run.path.is_symlink() else {}
-    table = _config_table(config, run.read_origins(), comparison.swept) if config else "<p>It has no config.yaml.</p>"
+    table = (
+        _config_table(config, run.read_origins(), {*comparison.swept}) if config else "<p>It has no config.yaml.</p>"
+    )
     return f"<details><summary>{summary}</summary>{problem}{table}</details>"
 
 
-def _config_table(config: dict[str, object], origins: dict[str, str], swept: Sequence[str]) -> str:
+def _config_table(config: dict[str, object], origins: dict[str, str], swept: Collection[str]) -> str:
     rows = "".join(
         f"<tr{' class=swept' if key in swept else ''}><td>{text(key)}<td>{text(value)}<td>{text(origins.get(key, ''))}"
         for key, value in config.items()

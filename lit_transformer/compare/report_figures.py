@@ -6,7 +6,7 @@ from itertools import combinations
 import pandas as pd
 import plotly.graph_objects as go
 
-from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
+from lit_transformer.compare.comparison import MAX_SETTINGS, Comparison, default_axes, goal_of
 from lit_transformer.compare.curves import MAX_POINTS, read_curves
 from lit_transformer.compare.figures import (
     against,
@@ -32,8 +32,6 @@ CURVE_POINTS = 30_000
 """Points of one figure of curves, shared among the runs."""
 MAX_AXES = 10
 """Swept settings that are drawn, of a folder of runs that differ in thousands: more axes than these stand too close."""
-MAX_FACTORS = 50
-"""Settings whose importance is computed."""
 STATE = "state"
 
 Figure = dict[str, object]
@@ -109,7 +107,7 @@ def _scatter(comparison: Comparison, judged: Judged) -> list[Figure]:
 
 def _importance(comparison: Comparison, judged: Judged) -> list[Figure]:
     effects = anova(comparison.runs, comparison.factors, comparison.metric)
-    shares = ped_anova(judged.cells, comparison.factors[:MAX_FACTORS], comparison.goal)
+    shares = ped_anova(judged.cells, comparison.factors[:MAX_SETTINGS], comparison.goal)
     drawn = [variance_bars(effects, comparison.metric)] if effects else []
     drawn += [importance_bars(shares, comparison.metric)] if len(shares) > 1 else []
     return [plain_figure(figure) for figure in drawn]
