@@ -46,7 +46,7 @@ def compare_on_rows(comparison: Comparison) -> OnRows:
     found: list[Paired] = []
     notes: list[str] = []
     for split in SPLITS:
-        saved = {}
+        saved: dict[str, Predictions] = {}
         for run in names:
             path = comparison.directory / run
             if len(saved) < MAX_RUNS and not path.is_symlink() and predictions_file(path, split).is_file():
