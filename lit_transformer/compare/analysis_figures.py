@@ -22,7 +22,7 @@ LIGHT = "rgba(0,114,178,0.15)"
 def heads_map(found: HeadsFile, measure: str) -> go.Figure:
     """One of the measures over head and layer; layers of an encoder-decoder by their kind of attention."""
     rows = rows_of(found.heads)
-    lines = list(dict.fromkeys(f"{row['attention']} {row['layer']}" for row in rows))[::-1]  # the first layer below
+    lines = list(dict.fromkeys(f"{row['attention']} {row['layer']}" for row in rows))
     heads = sorted({row["head"] for row in rows})
     values = {(f"{row['attention']} {row['layer']}", row["head"]): float(row[measure]) for row in rows}
     grid = [[values.get((line, head), math.nan) for head in heads] for line in lines]
@@ -43,7 +43,7 @@ def heads_map(found: HeadsFile, measure: str) -> go.Figure:
         hovertemplate="%{y}, head %{x}: %{z:.4g}<extra></extra>",
     )
     plain = {"type": "category", "showgrid": False, "ticks": ""}
-    figure.update_layout(xaxis=axis("head", **plain), yaxis=axis("layer", **plain, autorange="reversed"))
+    figure.update_layout(xaxis=axis("head", **plain), yaxis=axis("layer", **plain))
     return figure
 
 
