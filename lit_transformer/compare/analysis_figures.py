@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lit_transformer.compare.analysis_files import HeadsFile, Scaling
+from lit_transformer.compare.plain import label
 from lit_transformer.compare.statistics import rows_of
 from lit_transformer.compare.style import DASHES, LEGEND, OKABE_ITO, axis, base_layout, escape, figure_of, si
 
@@ -83,7 +84,7 @@ def few_heads_figure(matches: pd.DataFrame) -> go.Figure:
         ordered = rows.sort_values("heads")
         last = ordered.iloc[-1]  # both end at the network with the most heads
         for kind, dash in (("trained", "solid"), ("pruned", "dash")):
-            name = escape(f"{cell}, {kind}" if cell else kind)
+            name = escape(", ".join(part for part in (label(cell), kind) if part))
             figure.add_scatter(
                 x=[*ordered["heads"].tolist(), int(last["largest"])],
                 y=_finite([*ordered[kind].tolist(), float(last["unpruned"])]),
@@ -130,7 +131,7 @@ def scaling_figure(found: Scaling) -> go.Figure:
         mode="markers",
         name="cells",
         marker={"color": OKABE_ITO[1], "size": 9},
-        text=[escape(label) for label in cells["label"]],
+        text=[escape(name) for name in cells["label"]],
         hovertemplate="%{text}<br>%{x:.3s} parameters: %{y:.4g}<extra></extra>",
     )
     figure.add_scatter(
