@@ -16,6 +16,11 @@ app = typer.Typer(
         "Sweep the heads and layers of Transformers, train with Lightning, compare the runs.\n\n"
         "Start with `lit-transformer sweep run sweeps/demo.yaml`, then `lit-transformer compare runs/sweeps/demo`."
     ),
+    epilog=(
+        "Exit status: 0 done (a sweep: every valid cell is complete or pruned); 2 a mistake of yours; 1 anything else; "
+        "stopped by a signal, to be continued: 130 SIGINT, 143 SIGTERM, for sweeps also 129 SIGHUP and 138 SIGUSR1; "
+        "fit: 137 or the like where a training process was killed, 255 where the one that started it was."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

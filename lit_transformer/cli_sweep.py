@@ -4,12 +4,17 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional, TypedDict
 
 import typer
 
 from lit_transformer.cli_options import SETTINGS_HELP, AllowDrift, Json, Output, Settings, end_with_folder
 from lit_transformer.config.errors import UserError
+
+if TYPE_CHECKING:
+    from lit_transformer.sweep.bayes import Sampler
+    from lit_transformer.sweep.begin import Stopping
+    from lit_transformer.sweep.choice import Choice
 
 app = typer.Typer(help="Run, watch and continue sweeps.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,15 +39,50 @@ Stopper = Annotated[
         "asynchronous halving with the file's min_iter and eta, or not at all."
     ),
 ]
-Sampler = Annotated[
+ProposedBy = Annotated[
     Optional[Literal["tpe", "gp"]],
     typer.Option(help="What proposes the cells of method: bayes: Optuna's TPE (default), or its Gaussian process."),
 ]
 
 
+Where = Annotated[
+    str, typer.Option("--on", help="local: this machine. slurm: pilots, which are SLURM jobs. wandb: W&B's server.")
+]
+SweepName = Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")]
+Name = Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")]
+DryRunFlag = Annotated[
+    bool, typer.Option("--dry-run", help="Show the cells, what budgets solved and the costs; train nothing.")
+]
+Pilots = Annotated[Optional[int], typer.Option(help="slurm: jobs at once; default 1.")]
+Nodes = Annotated[Optional[int], typer.Option(help="slurm: nodes of each pilot; default: the cells'.")]
+Gpus = Annotated[Optional[int], typer.Option(help="slurm: GPUs of each node; default 0, CPUs alone.")]
+Cpus = Annotated[Optional[int], typer.Option(help="slurm: CPUs (threads) of each rank; default 1.")]
+Time = Annotated[Optional[str], typer.Option(help="slurm: how long a pilot runs, such as 4h; default 1h.")]
+Partition = Annotated[Optional[str], typer.Option(help="slurm: the partition.")]
+Account = Annotated[Optional[str], typer.Option(help="slurm: the account.")]
+SlurmFile = Annotated[
+    Optional[Path],
+    typer.Option(help="slurm: a YAML file of these settings, and lead, qos, constraint, mem, sbatch: {...}."),
+]
+Detach = Annotated[bool, typer.Option("--detach", help="slurm: end when the pilots are submitted.")]
+
+
+class Asked(TypedDict):
+    """What a sweep is asked for, wherever it runs."""
+
+    overrides: list[str]
+    seeds: int | None
+    output: Path
+    name: str | None
+    choice: "Choice"
+    stopper: "Stopping | None"
+    sampler: "Sampler | None"
+    per_device: int | None
+
+
 @app.command("run", epilog=SETTINGS_HELP)
 def run(
-    sweep: Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")],
+    sweep: SweepName,
     settings: Settings = None,
     workers: Workers = None,
     per_device: PerDevice = None,
@@ -51,33 +91,27 @@ def run(
     search_seed: SearchSeed = 0,
     retries: Retries = 0,
     stopper: Stopper = None,
-    sampler: Sampler = None,
-    name: Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")] = None,
+    sampler: ProposedBy = None,
+    name: Name = None,
     allow_drift: AllowDrift = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells, what budgets solved and the costs; train nothing.")
-    ] = False,
+    dry_run: DryRunFlag = False,
     output: Output = Path("runs"),
     as_json: Json = False,
-    where: Annotated[
-        str, typer.Option("--on", help="local: this machine. slurm: pilots, which are SLURM jobs. wandb: W&B's server.")
-    ] = "local",
-    pilots: Annotated[Optional[int], typer.Option(help="slurm: jobs at once; default 1.")] = None,
-    nodes: Annotated[Optional[int], typer.Option(help="slurm: nodes of each pilot; default: the cells'.")] = None,
-    gpus: Annotated[Optional[int], typer.Option(help="slurm: GPUs of each node; default 0, CPUs alone.")] = None,
-    cpus: Annotated[Optional[int], typer.Option(help="slurm: CPUs (threads) of each rank; default 1.")] = None,
-    time: Annotated[Optional[str], typer.Option(help="slurm: how long a pilot runs, such as 4h; default 1h.")] = None,
-    partition: Annotated[Optional[str], typer.Option(help="slurm: the partition.")] = None,
-    account: Annotated[Optional[str], typer.Option(help="slurm: the account.")] = None,
-    slurm: Annotated[
-        Optional[Path],
-        typer.Option(help="slurm: a YAML file of these settings, and lead, qos, constraint, mem, sbatch: {...}."),
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="slurm: end when the pilots are submitted.")] = False,
+    where: Where = "local",
+    pilots: Pilots = None,
+    nodes: Nodes = None,
+    gpus: Gpus = None,
+    cpus: Cpus = None,
+    time: Time = None,
+    partition: Partition = None,
+    account: Account = None,
+    slurm: SlurmFile = None,
+    detach: Detach = False,
 ) -> None:
     """Run a sweep, or go on with it; prints the sweep's folder.
 
-    A file with a command or program of its own runs that, offline, as W&B's agent would; its metric is read at its end.
+    A file with a command or program of its own runs that, offline, as W&B's agent would, and reads what it logs.
+    Once a cell has reached the file's metric.target, no cell is begun any more, whatever the method.
 
     On SLURM pilots run the cells; they go back into the queue when their time is up, and Ctrl-C leaves them running. On
     W&B the server chooses the cells, and W&B's own agents (--workers) run the file's command here.
@@ -88,73 +122,60 @@ def run(
     """
     from lit_transformer.sweep.choice import Choice
 
-    choice = Choice(count=count, seed=search_seed)
     flags = {"pilots": pilots, "nodes": nodes, "gpus": gpus, "cpus": cpus, "time": time, "partition": partition,
              "account": account}  # fmt: skip
-    options = {**flags, "slurm": slurm, "detach": detach or None}
     own = {"per-device": per_device, "name": name, "retries": retries or None, "dry-run": dry_run or None,
            "count": count, "search-seed": search_seed or None, "stopper": stopper, "sampler": sampler}  # fmt: skip
-    _check_where(where, {"slurm": options, "not wandb": own, "not slurm": {"workers": workers}})
+    jobs = {**flags, "slurm": slurm, "detach": detach or None}
+    _check_where(where, {"slurm": jobs, "not wandb": own, "not slurm": {"workers": workers}})
+    asked = Asked(overrides=settings or [], seeds=seeds, output=output, name=name, stopper=stopper, sampler=sampler,
+                  choice=Choice(count=count, seed=search_seed), per_device=per_device)  # fmt: skip
     if dry_run or as_json:
-        from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+        _dry_run(sweep, asked, workers, dry_run=dry_run, as_json=as_json)
+    elif where == "slurm":
+        _on_slurm(sweep, asked, slurm, flags, retries=retries, allow_drift=allow_drift, detach=detach)
+    elif where == "wandb":
+        _on_wandb(sweep, asked, workers)
+    else:
+        from lit_transformer.sweep.run import sweep_run
 
-        if not dry_run:
-            raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-        dry = sweep_dry_run(
-            sweep,
-            overrides=settings or [],
-            workers=workers,
-            seeds=seeds,
-            output=output,
-            name=name,
-            choice=choice,
-            sampler=sampler,
-        )
-        print(json.dumps(dry.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(dry)
-        return
-    if where == "slurm":
-        from lit_transformer.sweep.slurm import sweep_on_slurm
-        from lit_transformer.sweep.slurm_settings import pilot_settings
+        end_with_folder(*sweep_run(sweep, **asked, workers=workers, retries=retries, allow_drift=allow_drift))
 
-        found = sweep_on_slurm(
-            sweep,
-            pilot_settings(slurm, flags),
-            overrides=settings or [],
-            seeds=seeds,
-            output=output,
-            name=name,
-            allow_drift=allow_drift,
-            per_device=per_device,
-            retries=retries,
-            detach=detach,
-            choice=choice,
-            stopper=stopper,
-            sampler=sampler,
-        )
-        end_with_folder(*found)
-    if where == "wandb":
-        from lit_transformer.sweep.wandb import sweep_on_wandb
 
-        ended, path = sweep_on_wandb(sweep, overrides=settings or [], workers=workers, seeds=seeds, output=output)
-        print(path)
-        sys.exit(ended)
-    from lit_transformer.sweep.run import sweep_run
+def _dry_run(sweep: str, asked: Asked, workers: int | None, *, dry_run: bool, as_json: bool) -> None:
+    from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 
-    status = sweep_run(
-        sweep,
-        overrides=settings or [],
-        workers=workers,
-        seeds=seeds,
-        output=output,
-        name=name,
-        allow_drift=allow_drift,
-        per_device=per_device,
-        retries=retries,
-        stopper=stopper,
-        sampler=sampler,
-        choice=choice,
+    if not dry_run:
+        raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
+    dry = sweep_dry_run(sweep, **asked, workers=workers)
+    print(json.dumps(dry.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(dry)
+
+
+def _on_slurm(
+    sweep: str,
+    asked: Asked,
+    file: Path | None,
+    flags: Mapping[str, object],
+    *,
+    retries: int,
+    allow_drift: bool,
+    detach: bool,
+) -> None:
+    from lit_transformer.sweep.slurm import sweep_on_slurm
+    from lit_transformer.sweep.slurm_settings import pilot_settings
+
+    settings = pilot_settings(file, flags)
+    end_with_folder(*sweep_on_slurm(sweep, settings, **asked, retries=retries, allow_drift=allow_drift, detach=detach))
+
+
+def _on_wandb(sweep: str, asked: Asked, workers: int | None) -> None:
+    from lit_transformer.sweep.wandb import sweep_on_wandb
+
+    ended, path = sweep_on_wandb(
+        sweep, overrides=asked["overrides"], workers=workers, seeds=asked["seeds"], output=asked["output"]
     )
-    end_with_folder(*status)
+    print(path)
+    sys.exit(ended)
 
 
 def _check_where(where: str, options: Mapping[str, Mapping[str, object]]) -> None:
@@ -256,6 +277,8 @@ def extend(
     as_json: Json = False,
 ) -> None:
     """Add the cells of a changed file to a sweep, also while it runs; old cells stay. Shows the difference.
+
+    Where nobody runs the sweep, `sweep agent DIR` runs the new cells; `sweep run` may refuse the changed file.
 
     Example: lit-transformer sweep extend runs/sweeps/demo sweeps/demo.yaml --seeds 5
     """

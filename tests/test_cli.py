@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lit_transformer import cli, cli_text
 
+ROOT = Path(__file__).resolve().parents[1]
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
          "analyze", "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop",
          "sweep retry", "sweep agent", "sweep extend", "sweep push"]  # fmt: skip
@@ -23,6 +25,14 @@ def shell(*arguments, **options):
         check=False,
         **options,
     )
+
+
+def test_help_and_readme_list_the_same_exit_statuses():
+    listed = {"0", "1", "2", "129", "130", "137", "138", "143", "255"}
+    said = shell("--help").stdout.partition("Exit status:")[2]
+    page = (ROOT / "README.md").read_text().partition("**Exit status.**")[2].partition("\n\n")[0]
+    assert set(re.findall(r"\d+", said)) == listed
+    assert set(re.findall(r"\d+", page)) == listed | {"128"}
 
 
 @pytest.mark.parametrize("verb", VERBS)

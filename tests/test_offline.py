@@ -1,4 +1,4 @@
-"""The whole demo with the network cut off, and no outside connection even tried."""
+"""The whole demo, and a search, with the network cut off, and no outside connection even tried."""
 
 import re
 import shutil
@@ -23,7 +23,11 @@ def test_the_demo_needs_no_network_and_asks_for_none(tmp_path):
     script = (
         "ip link set lo up; "  # gloo and wandb's own process talk over loopback
         f"{cli} sweep run sweeps/demo.yaml --output {tmp_path} trainer.max_steps=20 trainer.limit_val_batches=5 && "
-        f"{cli} compare {tmp_path}/sweeps/demo"
+        f"{cli} compare {tmp_path}/sweeps/demo && "
+        f"{cli} sweep run sweeps/gpt_lr_bayes.yaml --count 2 --output {tmp_path} trainer.max_steps=10 "
+        "trainer.val_every=5 trainer.limit_val_batches=2 && "
+        f"{cli} sweep status {tmp_path}/sweeps/gpt_lr_bayes && {cli} sweep watch {tmp_path}/sweeps/gpt_lr_bayes && "
+        f"{cli} sweep push --help"
     )
     trace = tmp_path / "connections.txt"
     command = [
@@ -49,3 +53,6 @@ def test_the_demo_needs_no_network_and_asks_for_none(tmp_path):
     outside = [line for line in tried if not re.search(r'"127\.|"::1"|"::ffff:127\.', line)]
     assert not outside, outside[:5]
     assert (tmp_path / "sweeps" / "demo" / "report.html").exists()
+    searched = [run.status() for run in find_runs(tmp_path / "sweeps" / "gpt_lr_bayes")]
+    assert len(searched) == 2 and {*searched} <= {"complete", "pruned"}
+    assert "2 of 2 cells done" in done.stderr

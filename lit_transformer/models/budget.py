@@ -69,19 +69,6 @@ def solve_width(
     return _with(model, best)
 
 
-def base_channels_for(config: SegmenterConfig, flops_per_pixel: int) -> SegmenterConfig:
-    """The settings with the base_channels whose training FLOPs a pixel are nearest, however near that is.
-
-    Steps of one channel; of two equally near ones the narrower. A target below the cost of one channel gives one.
-    """
-
-    def cost(channels: int) -> float:
-        model = replace(config, base_channels=channels)
-        return float(_size(model, "segmentation", ObjectiveConfig(), "flops_per_token"))
-
-    return _with(config, _segmenter(cost, flops_per_pixel)[0])
-
-
 def _with(model: Model, size: Size) -> Model:
     widths: dict[str, Any] = dict(size.widths)
     return replace(model, **widths)

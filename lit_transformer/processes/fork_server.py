@@ -17,6 +17,9 @@ from types import ModuleType
 
 from lit_transformer.processes.watch import end_with_parent
 
+LAST_SECONDS = 5.0
+"""What a child with a pipe has for ending in good order after its parent's death."""
+
 
 @dataclass(frozen=True)
 class Child:
@@ -82,7 +85,8 @@ class ForkServer:
         """Start `target` ("package.module:function") with text arguments in a child.
 
         `environment` is added to the child's; `log` receives its standard output and error; with `pipe` the function
-        gets a Connection as its last argument.
+        gets a Connection as its last argument, whose end-of-file says that this process is gone, and has a few seconds
+        from then on.
         """
         ours, theirs = self._context.Pipe() if pipe else (None, None)
         # daemon=True would forbid loader workers; end_with_parent does what it is for.
@@ -113,7 +117,9 @@ def _run(
     target: str, arguments: list[str], environment: dict[str, str], log: str | None, connection: Connection | None
 ) -> None:
     os.setsid()  # a group of its own: Ctrl-C reaches the parent alone, and a kill takes the loader workers along
-    end_with_parent()
+    end_with_parent(grace=0.0 if connection is None else LAST_SECONDS)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends by it until the target listens: no failure with a traceback
     os.environ.update(environment)
     if log is not None:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
@@ -44,6 +45,7 @@ def group_values(
     return tuple((folder / file).read_text() for folder in folders if (folder / file).is_file())
 
 
+@cache
 def processor() -> str:
     """The CPU's model name, else its architecture."""
     try:

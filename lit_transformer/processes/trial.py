@@ -1,6 +1,7 @@
 """Starts frozen runs, one after another, as warm children; `fit` and a sweep's workers share it."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ class TrialRunner:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self._server = ForkServer(preload)
         self._writer: Child | None = None
+        self._tracked: set[Path] = set()
+        self._begun: set[str] = set()
+        """Runs that the writer has answered for: W&B shows them, or wants to know nothing of them."""
 
     def warm(self) -> None:
         """Begin the imports now, without waiting for them."""
@@ -57,12 +61,30 @@ class TrialRunner:
 
     def track(self, folder: Path) -> None:
         """Let the writer carry the run's metrics to W&B from now on."""
+        self._tracked.add(folder)
+        self._begun.discard(str(folder))
         self._send("open", folder)
 
+    def await_tracking(self, folder: Path, patience: float = 30.0) -> None:
+        """Wait until W&B shows a run that may have ended before that; see the run's `tracking_error_file` then.
+
+        At once for a run that is not tracked, and where the writer has died.
+        """
+        until = time.monotonic() + patience
+        while folder in self._tracked and str(folder) not in self._begun and time.monotonic() < until:
+            if self._writer is None or self._writer.poll() is not None:
+                break
+            self._hear(0.1)
+
     def end(self, folder: Path) -> None:
-        """Tell the writer that the run has ended: it takes the last rows and finishes the W&B run."""
-        if self._writer is not None:
-            self._send("close", folder)
+        """Tell the writer that a tracked run has ended: it takes the last rows and finishes the W&B run."""
+        if folder in self._tracked:
+            self.end_again(folder)
+
+    def end_again(self, folder: Path) -> None:
+        """As `end`, for a run whose writer may have died before it was done: W&B's run is made anew, and finished."""
+        self._tracked.discard(folder)
+        self._send("close", folder)
 
     def close(self, timeout: float = 60) -> None:
         """Let the writer finish and end it."""
@@ -78,3 +100,12 @@ class TrialRunner:
         assert self._writer.connection is not None
         with suppress(OSError):  # it died just now: tracking is lost for this run, the training goes on
             self._writer.connection.send((verb, str(folder)))
+        self._hear()
+
+    def _hear(self, timeout: float = 0.0) -> None:
+        """Take what the writer has said: which runs it has begun."""
+        assert self._writer is not None and self._writer.connection is not None
+        with suppress(EOFError, OSError):  # it died
+            while self._writer.connection.poll(timeout):
+                self._begun.add(self._writer.connection.recv())
+                timeout = 0.0

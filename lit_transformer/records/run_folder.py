@@ -104,6 +104,18 @@ class RunFolder:
             if self.size_of(path) > size:
                 os.truncate(path, size)
 
+    def fail_where_shown_otherwise(self) -> bool:
+        """Turn the result of a run that W&B shows otherwise into a failure; whether it is one. Raises OSError.
+
+        For whoever waited for W&B after a run that had ended sooner; a longer one sees it itself.
+        """
+        result = self.read_result()
+        if result.get("status") not in ("complete", "pruned") or not self.tracking_error_file.exists():
+            return False
+        said = self.tracking_error_file.read_text(encoding="utf-8")
+        write_json(self.result_file, {**result, "status": "failed", "error": said})
+        return True
+
     def size_of(self, path: Path) -> int:
         """Bytes of one of the run's files; 0 where it is missing."""
         try:

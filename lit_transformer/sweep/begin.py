@@ -12,6 +12,7 @@ from lit_transformer.sweep.cells import Cell, checked_layers
 from lit_transformer.sweep.choice import Choice, with_seeds
 from lit_transformer.sweep.distributions import Categorical, CategoricalWithProbabilities, Distribution
 from lit_transformer.sweep.file import SweepFile
+from lit_transformer.sweep.foreign import check_foreign
 from lit_transformer.sweep.halving import FACTOR, LEAST, check_factor
 from lit_transformer.sweep.hyperband import bands
 from lit_transformer.sweep.judge import StopRule
@@ -28,7 +29,7 @@ FIRST_POINTS = 50
 
 def stop_rule(file: SweepFile, stopper: Stopping | None = None) -> StopRule | None:
     """How trials stop early: as the file's early_terminate says, or as `--stopper` does. Raises UserError."""
-    given = file.early_terminate if file.ours else None
+    given = file.early_terminate
     if stopper == "none" or (stopper is None and given is None):
         return None
     if given is None and stopper == "hyperband":
@@ -64,15 +65,12 @@ def begin_growth(
             raise UserError(f"--sampler {sampler} goes with method: bayes\n  got      method: {file.method}")
         return None
     if not file.ours:
-        raise UserError(
-            f"{file.shown}: method: bayes needs results, and those of a program of your own are not read\n"
-            "  allowed  grid, random\n"
-            "  fix      write method: random with a run_cap, or sweep an experiment of ours"
-        )
+        check_foreign(file, overrides, seeds)
     choice, parameters = choice or Choice(), with_seeds(file.parameters, seeds)
-    searched = [item for item in parameters if item.swept and item.key != REPLICATES]
+    replicates = [item for item in parameters if item.swept and item.key == REPLICATES and file.ours]
+    searched = [item for item in parameters if item.swept and item not in replicates]
     cap = file.run_cap if choice.count is None else choice.count
-    problems = _problems(file, parameters, searched, cap)
+    problems = _problems(file, replicates, searched, cap)
     if problems:
         raise ConfigError(problems)
     assert cap is not None
@@ -83,11 +81,12 @@ def begin_growth(
         constant={item.key: item.values[0] for item in parameters if not item.swept},
         shell=Layer(),
         origins={item.key: item.origin for item in parameters},
-        replicates={item.key: list(item.values) for item in parameters if item.swept and item.key == REPLICATES},
+        replicates={item.key: list(item.values) for item in replicates},
         settings={},
         cap=cap,
-        target=file.metric.target,
     )
+    if not file.ours:
+        return growth
     points = Points(growth)
     first = [points.values(suggest(growth.search, [], number)) for number in range(min(cap, STARTUP))]
     listed = [(item.key, value) for item in searched for value in _listed(item.distribution)]
@@ -144,7 +143,7 @@ def _listed(distribution: Distribution) -> Sequence[object]:
 
 
 def _problems(
-    file: SweepFile, parameters: Sequence[Parameter], searched: Sequence[Parameter], cap: int | None
+    file: SweepFile, replicates: Sequence[Parameter], searched: Sequence[Parameter], cap: int | None
 ) -> list[Problem]:
     found, origin = [], f"{file.shown}:1"
     if cap is None or cap < 1:
@@ -154,8 +153,8 @@ def _problems(
     if not searched:
         got, fix = "no setting that is searched", "give a setting min and max, or values"
         found.append(Problem(key="parameters", origin=origin, got=got, allowed="one or more", fix=fix))
-    for item in parameters:
-        if item.key == REPLICATES and item.swept and not item.values:
+    for item in replicates:
+        if not item.values:
             fix = "write seed: {values: [0, 1, 2]}, or leave it out and give --seeds 3"
             allowed = "values, each of which trains every point once; no seed is searched"
             got = "a distribution that cannot be listed"

@@ -17,7 +17,8 @@ from lit_transformer.sweep.views import DONE, CellView, counts, seconds_left
 INTERVAL_SECONDS = 10.0
 """Between plain lines."""
 COLOURS = {"running": "cyan", "complete": "green", "pruned": "green", "diverged": "magenta", "failed": "red",
-           "stopped": "yellow", "impossible": "bright_black", "waiting": "bright_black"}  # fmt: skip
+           "stopped": "yellow", "impossible": "bright_black", "waiting": "bright_black",
+           "unneeded": "bright_black"}  # fmt: skip
 
 
 class Display:
@@ -59,7 +60,7 @@ class Display:
         for view in views:
             before = self._known.get(view.cell)
             self._known[view.cell] = view.state
-            if before is not None and before != view.state and view.state not in ("running", "waiting"):
+            if before is not None and before != view.state and view.state not in ("running", "waiting", "unneeded"):
                 ended = True
                 self.say(line(view, self._metric))
         now = time.monotonic()
@@ -88,7 +89,7 @@ class Display:
 def summary(views: Sequence[CellView]) -> str:
     """How many cells are done and in which state the others are."""
     count = counts(views)
-    valid = len(views) - count["impossible"]
+    valid = len(views) - count["impossible"] - count["unneeded"]
     done = sum(count[state] for state in DONE)
     others = [f"{count[state]} {state}" for state in count if state not in DONE and count[state]]
     return ", ".join([f"{done} of {valid} cells done", *others])

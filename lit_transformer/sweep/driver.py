@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Self
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.processes.trial import DRIFT_VARIABLE
 from lit_transformer.records.atomic import write_text
 from lit_transformer.records.sweep_folder import SweepFolder
@@ -19,13 +20,13 @@ from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import KEPT, End, Ledger
 from lit_transformer.sweep.outcome import DiskFull, kept_end, settle_orphan
-from lit_transformer.sweep.plan import Plan, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import Plan, read_configs, read_plan
 from lit_transformer.sweep.pool import Local, Pool
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
-from lit_transformer.sweep.views import Viewer, exit_status
-from lit_transformer.sweep.worker import NO_SPACE, PATIENT_SECONDS, STOPPED
+from lit_transformer.sweep.views import DONE, Viewer, exit_status
+from lit_transformer.sweep.worker import DRIVER_STOPS, NO_SPACE, PATIENT_SECONDS, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
 """Ends that the same command again runs again."""
@@ -61,16 +62,22 @@ def locked(folder: SweepFolder) -> Iterator[None]:
 
 
 def drive(
-    folder: SweepFolder, plan: Plan, slots: Slots, again: tuple[End, ...] = RERUN, *, allow_drift: bool = False
+    folder: SweepFolder,
+    plan: Plan,
+    slots: Slots,
+    again: tuple[End, ...] = RERUN,
+    *,
+    allow_drift: bool = False,
+    since: str | None = None,
 ) -> int:
     """Run the open cells, and those whose earlier end is in `again`; the sweep's lock must be held.
 
     An unfinished cell goes on from its newest checkpoint; one that can no longer do so exactly fails, unless
-    `allow_drift`.
+    `allow_drift`. `since` as of `run_workers`.
     Returns 0 where every valid cell is complete or pruned, 130 or 143 where a signal stopped the sweep, else 1.
     """
     reopen(folder, plan, again)
-    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift)
+    return run_workers(folder, plan, slots, leaves=False, allow_drift=allow_drift, since=since)
 
 
 def reopen(folder: SweepFolder, plan: Plan, again: tuple[End, ...]) -> None:
@@ -183,7 +190,7 @@ class Driver:
                     self._grow(workers)
                 views = self.viewer.read()
                 self.display.show(views)
-                self._count_ended(sum(view.state not in ("waiting", "running", "impossible") for view in views))
+                self._count_ended(sum(view.state in (*DONE, "failed", "diverged", "stopped") for view in views))
                 shown = time.monotonic()
         if self.pool.workers:
             self._stop()
@@ -202,8 +209,13 @@ class Driver:
                 self.pool.start(slot)
 
     def _after(self, worker: Local, status: int, workers: int) -> None:
-        """A worker ended: in order, for want of space, or by a death that costs its trial."""
-        if status in (0, STOPPED):
+        """A worker ended: in order, for want of space, by a signal to it alone, or by a death that costs its trial."""
+        stopping = self.signals.received or self.request.asked(at_once=True)
+        if status == 0 or (status == STOPPED and stopping):
+            return
+        if status == STOPPED:
+            self.display.say("a worker was asked to end by a signal; another takes its place")
+            self.pool.start(worker.slot)
             return
         if status == NO_SPACE:
             self._give_up(f"The disk is full. Free some space for {self.folder.path}; the same command continues.")
@@ -213,7 +225,8 @@ class Driver:
             for claim in self.ledger.held_by(worker.name):
                 known, run = self.ledger.read()[claim.cell], self.folder.cell(claim.cell)
                 end = settle_orphan(claim, run, known, read_retries(self.folder))
-                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {end}")
+                what = end or "another has taken it up"
+                self.display.say(f"a worker died (exit status {status}) while it ran {claim.cell}: {what}")
         except (DiskFull, OSError) as error:
             self._give_up(f"{error}. The same command continues.")
             return
@@ -244,7 +257,7 @@ class Driver:
         by = "asked by `sweep stop`: " if asked else ""
         self.display.say(f"stopping: {by}trials finish their step and save; once more ends them at once")
         if not asked:  # else they see the request themselves
-            self.pool.signal(signal.SIGTERM)
+            self.pool.signal(DRIVER_STOPS)
         patience = self.patience or (PATIENT_SECONDS if asked else 0.0)
         count, until = self.signals.count, time.monotonic() + STOP_SECONDS + patience
         while self.pool.workers and time.monotonic() < until and self.signals.count == count:
@@ -257,6 +270,6 @@ def total_steps(folder: SweepFolder) -> dict[str, int | None]:
     """Cell -> the steps of its training; None where they are not counted in advance."""
     found: dict[str, int | None] = {}
     for name, cell in read_configs(folder).items():
-        steps = dict(flat(cell.config)).get("trainer.max_steps")
+        steps = flatten(cell.config).get("trainer.max_steps")
         found[name] = steps if isinstance(steps, int) else None
     return found

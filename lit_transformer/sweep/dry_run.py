@@ -12,12 +12,13 @@ from rich.text import Text
 
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
-from lit_transformer.sweep.begin import begin_growth, startup_cells, stop_rule
+from lit_transformer.sweep.begin import Stopping, begin_growth, startup_cells, stop_rule
 from lit_transformer.sweep.cells import build_cells
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.display import duration
 from lit_transformer.sweep.file import find_sweep, read_sweep
 from lit_transformer.sweep.foreign import foreign_plan, foreign_slots
+from lit_transformer.sweep.judge import StopRule
 from lit_transformer.sweep.plan import Plan
 from lit_transformer.sweep.preparing import SIZE, ask
 from lit_transformer.sweep.propose import points_of
@@ -45,6 +46,10 @@ class DryRun:
     """Of a bayes sweep: those shown, which do not depend on results."""
     unproposed: int = 0
     """Points after them, which do."""
+    stop: StopRule | None = None
+    """How trials are stopped early."""
+    target: float | None = None
+    """The value of the metric that ends the sweep."""
 
     @property
     def seconds(self) -> float:
@@ -60,9 +65,11 @@ class DryRun:
              **self.sizes.get(cell.name, {})}
             for cell in self.plan.cells
         ]  # fmt: skip
-        slots = {"workers": self.slots.workers, "threads": self.slots.threads, "devices": self.slots.devices}
+        slots = {"workers": self.slots.workers, "threads": self.slots.threads, "devices": self.slots.devices,
+                 "gpus": [list(gpus) for gpus in self.slots.gpus]}  # fmt: skip
         return {"version": 1, "name": self.plan.name, **slots, "seconds": self.seconds, "cells": cells,
-                "unproposed": self.unproposed}  # fmt: skip
+                "unproposed": self.unproposed,
+                "stop": self.stop.to_json() if self.stop else None, "target": self.target}  # fmt: skip
 
 
 def sweep_dry_run(
@@ -74,7 +81,9 @@ def sweep_dry_run(
     output: Path = Path("runs"),
     name: str | None = None,
     choice: Choice | None = None,
+    stopper: Stopping | None = None,
     sampler: Sampler | None = None,
+    per_device: int | None = None,
 ) -> DryRun:
     """Prepare the data and size every cell; raises UserError as `sweep_run` does. Writes nothing but prepared data.
 
@@ -83,14 +92,14 @@ def sweep_dry_run(
     file = read_sweep(find_sweep(sweep))
     for note in file.notes:
         print(note, file=sys.stderr)
-    growth = begin_growth(file, overrides, seeds, choice, sampler)
+    growth, stop = begin_growth(file, overrides, seeds, choice, sampler), stop_rule(file, stopper)
     if not file.ours:
-        slots = foreign_slots(workers)
-        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
-        return DryRun(plan, slots, {}, 0.0, measured=False)
-    stop_rule(file)
+        slots, first = foreign_slots(workers, per_device), startup_cells(growth) if growth else []
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice, first=first)
+        rest = growth.cap - len(first) if growth else 0
+        return DryRun(plan, slots, {}, 0.0, False, len(first), rest, stop, file.metric.target)
     cells = build_cells(file, overrides, seeds, choice) if growth is None else startup_cells(growth)
-    slots = divide(cells, workers)
+    slots = divide(cells, workers, per_device=per_device)
     plan = make_plan(file, cells, slots, seeds)
     request = [
         {
@@ -107,7 +116,8 @@ def sweep_dry_run(
     assert isinstance(sizes, dict) and isinstance(speed, int | float)
     proposed = len(points_of(plan.cells))
     rest = growth.cap - proposed if growth else 0
-    return DryRun(plan, slots, sizes, float(speed), bool(answer["measured"]), proposed, rest)
+    measured, target = bool(answer["measured"]), file.metric.target
+    return DryRun(plan, slots, sizes, float(speed), measured, proposed, rest, stop, target)
 
 
 def finished_rate(folder: SweepFolder) -> float | None:
@@ -151,6 +161,10 @@ def print_dry_run(dry: DryRun) -> None:
             console.print(f"impossible  {cell.name}: {cell.problem}", markup=False)
     if dry.unproposed:
         console.print(f"{dry.unproposed} points more are proposed from results", markup=False)
+    if dry.target is not None:
+        console.print(f"no cell is begun once {dry.plan.metric} has reached {dry.target:g} in one", markup=False)
+    if dry.stop is not None:
+        console.print(f"trials that fall behind are stopped early: {dry.stop}", markup=False)
     console.print(_footer(dry), markup=False)
 
 
@@ -159,13 +173,12 @@ def _unit(dry: DryRun) -> str:
 
 
 def _footer(dry: DryRun) -> str:
-    slots = dry.slots
+    slots, gpus = dry.slots, {gpu for group in dry.slots.gpus for gpu in group}
+    workers = f"{slots.workers} workers" + (f" on {len(gpus)} GPUs" if gpus else "")
     if not dry.sizes:
-        return (
-            f"{len(dry.plan.valid())} cells, {slots.workers} workers, each with the file's own command; nothing was run"
-        )
+        return f"{len(dry.plan.valid())} cells, {workers}, each with the file's own command; nothing was run"
     basis = "measured by its finished cells" if dry.measured else "a matrix product's speed at a usual efficiency"
     return (
-        f"{len(dry.plan.valid())} cells, {slots.workers} workers, {slots.devices} x {slots.threads} threads a trial: "
+        f"{len(dry.plan.valid())} cells, {workers}, {slots.devices} x {slots.threads} threads a trial: "
         f"about {duration(dry.seconds)} ({dry.flops_per_second / 1e9:.1f} GFLOP/s a rank, {basis}); nothing was trained"
     )

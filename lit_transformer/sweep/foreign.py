@@ -12,8 +12,10 @@ from typing import Self
 from lit_transformer.config.errors import UserError
 from lit_transformer.processes.hardware import cuda_devices
 from lit_transformer.records.atomic import write_json, write_text
+from lit_transformer.records.requests import Request, forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.cells import Cell
 from lit_transformer.sweep.choice import Choice, choose
 from lit_transformer.sweep.command import DEFAULT, expand, parameter_file, run_config
 from lit_transformer.sweep.file import SweepFile
@@ -21,8 +23,10 @@ from lit_transformer.sweep.outcome import clear
 from lit_transformer.sweep.plan import Plan, PlannedCell
 from lit_transformer.sweep.program import Program
 from lit_transformer.sweep.slots import Slots
-from lit_transformer.sweep.wandb_file import read_wandb_file
+from lit_transformer.sweep.wandb_file import read_wandb_file, write_rows
 
+FLUSH = "WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL"
+"""Seconds between what W&B writes of a run to its file; its own 15 are long for seeing how a run gets on."""
 FILE = "program.json"
 """In a sweep's folder; only a sweep with a command of its own has it."""
 
@@ -78,6 +82,7 @@ class Foreign:
             "WANDB_MODE": "offline",
             "WANDB_DIR": str(root),
             "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),  # else it opens a connection
+            FLUSH: os.environ.get(FLUSH, "1"),
             **({"WANDB_PROJECT": self.project} if self.project else {}),
             **({"WANDB_ENTITY": self.entity} if self.entity else {}),
             **({"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}),
@@ -87,15 +92,26 @@ class Foreign:
         words = expand(self.command, cell.config, program=self.program, json_file=json_file, environment=environment)
         return Program(words, run=run, folder=Path(self.folder), environment=environment)
 
-    def record(self, run: RunFolder, cell: PlannedCell, status: int, seconds: float) -> None:
-        """Write what W&B's offline file says of an ended run: its rows, and its result where it ended well."""
+    def record(
+        self, run: RunFolder, cell: PlannedCell, status: int, seconds: float, pruned: Request | None = None
+    ) -> None:
+        """Write what W&B's offline file says of an ended run: its rows, and its result where it ended well or `pruned`.
+
+        A program that was asked to end early is pruned however it ends.
+        """
         found = read_wandb_file(run.path, self.run_id(cell.name))
-        write_text(run.metrics_file, "".join(json.dumps(row) + "\n" for row in found.rows))
-        if status == 0:
-            steps = found.rows[-1]["step"] if found.rows else 0
-            result = {"version": RESULT_VERSION, "status": "complete", "metrics": found.summary,
-                      "last_metrics": found.summary, "steps": steps, "seconds": round(seconds, 3)}  # fmt: skip
-            write_json(run.result_file, result)
+        write_rows(run, found)
+        if status != 0 and pruned is None:
+            return
+        steps = found.rows[-1]["step"] if found.rows else 0
+        result: dict[str, object] = {
+            "version": RESULT_VERSION, "status": "complete", "metrics": found.summary, "last_metrics": found.summary,
+            "steps": steps, "seconds": round(seconds, 3),
+        }  # fmt: skip
+        if pruned is not None:
+            result |= {"status": "pruned", "error": pruned.why, "stop": dict(pruned.details)}
+        write_json(run.result_file, result)
+        forget_request(run, "prune")
 
     def run_id(self, cell: str) -> str:
         """WANDB_RUN_ID of a cell, the same for every attempt at it."""
@@ -132,18 +148,26 @@ def freeze_foreign(folder: SweepFolder, file: SweepFile) -> list[str]:
 
 
 def foreign_plan(
-    file: SweepFile, threads: int, *, overrides: Sequence[str], seeds: int | None, choice: Choice | None
+    file: SweepFile,
+    threads: int,
+    *,
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    first: Sequence[Cell] = (),
 ) -> Plan:
-    """The plan of such a sweep; raises UserError for what has no meaning there."""
-    _check(file, overrides, seeds)
-    cells = [
+    """The plan of such a sweep, a bayes one's of its `first` cells; raises UserError for what has no meaning there."""
+    check_foreign(file, overrides, seeds)
+    origins = {item.key: item.origin for item in file.parameters}
+    points = [] if first else choose(file, None, choice)
+    cells = [planned(cell) for cell in first] + [
         PlannedCell(
             name=point.name,
             values=point.values,
             config=run_config(file.parameters, point.values),
-            origins={item.key: item.origin for item in file.parameters},
+            origins=origins,
         )
-        for point in choose(file, None, choice)
+        for point in points
     ]
     swept = [item.key for item in file.parameters if item.swept]
     return Plan(
@@ -151,8 +175,18 @@ def foreign_plan(
     )
 
 
-def foreign_slots(workers: int | None) -> Slots:
+def planned(cell: Cell) -> PlannedCell:
+    """A program's cell as it is planned: nothing of it is prepared."""
+    return PlannedCell(name=cell.name, values=cell.values, config=cell.config, origins=cell.origins, u=cell.u)
+
+
+def foreign_slots(workers: int | None, per_device: int | None = None) -> Slots:
     """One program at a time unless `workers` says more, each with its share of the GPUs; raises UserError."""
+    if per_device is not None:
+        raise UserError(
+            f"--per-device {per_device}\n  got      trials on each GPU, but the sweep's command is not ours\n"
+            "  fix      --workers N runs N programs at once; where there are fewer GPUs they share them"
+        )
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: a sweep needs at least one worker.")
     count, gpus = workers or 1, cuda_devices()
@@ -162,7 +196,8 @@ def foreign_slots(workers: int | None) -> Slots:
     return Slots(workers=count, devices=share if gpus else 1, threads=1, accelerator=kind, gpus=slices)
 
 
-def _check(file: SweepFile, overrides: Sequence[str], seeds: int | None) -> None:
+def check_foreign(file: SweepFile, overrides: Sequence[str], seeds: int | None) -> None:
+    """Raises UserError for what `sweep run` can say of our own experiments alone."""
     given = f"{file.shown} names a command of its own"
     if overrides:
         raise UserError(
@@ -172,11 +207,6 @@ def _check(file: SweepFile, overrides: Sequence[str], seeds: int | None) -> None
         raise UserError(
             f"--seeds {seeds}\n  got      replicates, but {given}\n"
             f"  fix      write seed: {{values: {[*range(seeds)]}}} under its parameters, if it has a seed"
-        )
-    if file.early_terminate is not None:
-        raise UserError(
-            f"early_terminate\n  at       {file.early_terminate.origin}\n  got      {given}, whose metrics are read at "
-            "its end\n  fix      leave early_terminate out"
         )
 
 

@@ -52,6 +52,13 @@ class StopRule:
             strict=self.strict,
         )  # fmt: skip
 
+    def __str__(self) -> str:
+        if self.stopper == "asha":
+            return f"asha, by {self.metric} after {self.bands[0]} values of it and {self.eta:g} times as many each time"
+        shown = ", ".join(map(str, self.bands[:4])) + (", ..." if len(self.bands) > 4 else "")
+        by = "the value there" if self.strict else "the best value so far"
+        return f"hyperband, by {self.metric} after {shown} values of it, eta {self.eta:g}, by {by}"
+
     def to_json(self) -> dict[str, object]:
         """As it is frozen; `from_json` reads it."""
         return {**asdict(self), "bands": list(self.bands)}
@@ -139,8 +146,3 @@ def append_stop(folder: SweepFolder, cell: str, verdict: Verdict) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.stops_file))
         finally:
             os.close(descriptor)
-
-
-def read_stops(folder: SweepFolder) -> list[dict[str, float | None]]:
-    """Every stop in order: cell, time, and what the verdict says."""
-    return read_rows(folder.stops_file)

@@ -3,7 +3,8 @@
 In `claims/` a file `<cell>.<attempt>`, created exclusively, is a claim; its modification time is the holder's
 heartbeat. `<cell>.<attempt>.<end>` says how the attempt ended. The highest attempt decides a cell's state: no claim or
 one that ended `lost`, `error`, `preempted` or `again` is open; one without an end is held while its holder lives, and
-open afterwards: whoever creates the next attempt first has the cell. Nothing is ever rewritten, so a kill or a full
+open afterwards: whoever creates the next attempt first has the cell. A
+file `.closed` keeps cells that nobody has begun from being claimed. Nothing is ever rewritten, so a kill or a full
 disk at any moment leaves a ledger that reads the same. One claim costs one listing of the folder, however far the sweep
 has come.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from lit_transformer.records.atomic import write_text
 from lit_transformer.sweep.holder import Holder
 
 End = Literal["complete", "pruned", "diverged", "failed", "stopped", "lost", "error", "preempted", "again"]
@@ -31,6 +33,8 @@ OPEN: tuple[End, ...] = ("lost", "error", "preempted", "again")
 """Ends after which a cell may be claimed in the same run."""
 HEARTBEAT = 10.0
 """Seconds between heartbeats."""
+CLOSED = ".closed"
+"""The file that says why no cell is begun any more."""
 STALE = 2 * HEARTBEAT
 """Seconds without one after which a holder on another machine counts as dead."""
 
@@ -123,10 +127,10 @@ class Ledger:
 
     def claim(self) -> Claim | None:
         """Claim the first open cell in order, or None; raises OSError (a full disk), with nothing claimed."""
-        attempts = self.read()
+        attempts, closed = self.read(), self.why_closed()
         for cell in self.cells:
             known = attempts.get(cell, Attempts())
-            if self.is_open(cell, known):
+            if self.is_open(cell, known) and (known.highest or not closed):
                 claim = Claim(self.folder, cell, known.highest + 1)
                 if self._create(claim):
                     return claim
@@ -134,8 +138,21 @@ class Ledger:
 
     def unsettled(self) -> bool:
         """Whether a cell is open or held: there may still be something to do."""
-        attempts = self.read()
-        return any(attempts.get(cell, Attempts()).end in (None, *OPEN) for cell in self.cells)
+        attempts, closed = self.read(), self.why_closed()
+        known = [attempts.get(cell, Attempts()) for cell in self.cells]
+        return any(item.end in (None, *OPEN) for item in known if item.highest or not closed)
+
+    def close(self, why: str) -> None:
+        """From now on nobody begins a cell; those that were begun go on to their ends. Raises OSError."""
+        write_text(self.folder / CLOSED, why)
+
+    def open_again(self) -> None:
+        """Let cells be begun again."""
+        (self.folder / CLOSED).unlink(missing_ok=True)
+
+    def why_closed(self) -> str:
+        """Why no cell is begun any more; empty where cells are."""
+        return why_closed(self.folder)
 
     def is_open(self, cell: str, known: Attempts) -> bool:
         """Whether the cell may be claimed: never tried, ended open, or held by nobody alive."""
@@ -197,6 +214,17 @@ class Ledger:
             return clock.stat().st_mtime - path.stat().st_mtime > self.stale
         except OSError:
             return False
+        finally:
+            with contextlib.suppress(OSError):
+                clock.unlink()
+
+
+def why_closed(folder: Path) -> str:
+    """Why no cell of a folder of claims is begun any more; empty where cells are."""
+    try:
+        return (folder / CLOSED).read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def read_claims(folder: Path) -> dict[str, Attempts]:

@@ -19,6 +19,10 @@ from lit_transformer.sweep.ledger import KEPT, Attempts, Claim, End
 
 LOSSES = 3
 """How often a cell whose process was killed is run again before it counts as failed."""
+ASKED_TO_END = (
+    128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM, -signal.SIGUSR1,
+)  # fmt: skip
+"""Exit statuses of a trial that was asked to end by a signal; negative ones before it could listen."""
 _LOG_LINES = 15
 
 
@@ -83,21 +87,21 @@ def settle(
     *,
     losses: int,
     stopping: bool,
-    stopped: End = "stopped",
+    stopped: End = "preempted",
     errors_left: int = 0,
 ) -> End | None:
     """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
 
     `losses` counts the earlier attempts in a row that were lost; a failure is an `error` while there are `errors_left`.
-    `stopped` is the end of an attempt that was asked to stop. Raises DiskFull, with nothing recorded, where the trial
-    found no room, and OSError.
+    `stopped` is the end of an attempt that was asked to stop, by its worker or from outside. Raises DiskFull, with
+    nothing recorded, where the trial found no room, and OSError.
     """
     if not claim.is_highest():
         return None
     end, error = _reported(run)
     if end == "failed":
         _check_space(claim, error)  # the next cells would fail in the same way
-    if end is None and (stopping or status in (128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGTERM)):
+    if end is None and (stopping or status in ASKED_TO_END):
         end = stopped
     killed = end is None and status in (-signal.SIGKILL, SERVER_DIED)
     if killed:
@@ -117,11 +121,16 @@ def settle(
 
 
 def settle_orphan(claim: Claim, run: RunFolder, known: Attempts, retries: int) -> End | None:
-    """Record the attempt of a worker that died: its trial dies with it, and may still have written a result."""
+    """Record the attempt of a worker that died: its trial dies with it, and may still have written a result.
+
+    One that is to be kept is left to the cell's next worker, which records it and tells W&B, as this one would have.
+    """
     losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
     until = time.monotonic() + 5
     while is_locked(run.lock.path) and time.monotonic() < until:
         time.sleep(0.02)
+    if kept_end(run) is not None:
+        return "lost" if claim.end("lost") else None
     return settle(claim, run, -signal.SIGKILL, losses=losses, stopping=False, errors_left=retries - errors)
 
 

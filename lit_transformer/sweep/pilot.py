@@ -2,7 +2,8 @@
 
 Imports no torch. A cell of one rank is a warm child on the job's first node; one of several ranks is an `srun` step.
 USR1 (SLURM sends it before the job's end) stops the trials at a checkpoint and puts the job back into the queue; TERM
-(`scancel`, SLURM's own preemption) only stops them. What a pilot leaves, another takes up.
+(`scancel`, SLURM's own preemption) only stops them. Sent to every process of the job it makes srun kill its tasks: a
+cell of several ranks then goes on from its last regular checkpoint. What a pilot leaves, another takes up.
 """
 
 import os

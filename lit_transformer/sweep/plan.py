@@ -1,13 +1,14 @@
 """The plan of a sweep, frozen in its folder: what every cell trains, whatever happens to the files it came from."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.records.atomic import write_json, write_text
 from lit_transformer.records.sweep_folder import SweepFolder
 
@@ -150,7 +151,7 @@ def changed_settings(frozen: Mapping[str, PlannedCell], new: Mapping[str, Planne
     for name, cell in frozen.items():
         if name not in new or new[name].problem is not None:
             continue
-        before, after = dict(flat(cell.config)), dict(flat(new[name].config))
+        before, after = flatten(cell.config), flatten(new[name].config)
         before["data (fingerprint)"] = cell.prepared.get("fingerprint")
         after["data (fingerprint)"] = new[name].prepared.get("fingerprint")
         for key in sorted(before.keys() | after.keys()):
@@ -163,15 +164,6 @@ def changed_settings(frozen: Mapping[str, PlannedCell], new: Mapping[str, Planne
 def _named(what: str, names: Sequence[str]) -> list[str]:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return [f"{what}: {' '.join(names[:5])}{more}"] if names else []
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Nested plain values as (dotted key, value)."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def with_dotted(config: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import yaml
 
-from lit_transformer.config.layers import Layer
+from lit_transformer.config.layers import Layer, flatten
 from lit_transformer.config.yaml_lines import parse_yaml
 from lit_transformer.sweep.cells import Cell, load_cell
 from lit_transformer.sweep.choice import Point
+from lit_transformer.sweep.command import run_config
 from lit_transformer.sweep.file import parse_sweep
 from lit_transformer.sweep.names import drawn_name
-from lit_transformer.sweep.plan import PlannedCell, flat, with_dotted
+from lit_transformer.sweep.plan import PlannedCell, with_dotted
 from lit_transformer.sweep.search import Growth
 
 FREE_OF_DATA = ("optimizer.", "schedule.", "tracking.", "seed")
@@ -27,8 +28,13 @@ class Points:
     def __init__(self, growth: Growth) -> None:
         self._growth = growth
         text = yaml.safe_dump(dict(growth.source), sort_keys=False, allow_unicode=True)
-        file = parse_sweep(parse_yaml(text, "sweep.yaml"), "sweep.yaml", "sweep")
-        self._distributions = {item.key: item.distribution for item in file.parameters}
+        self._file = parse_sweep(parse_yaml(text, "sweep.yaml"), "sweep.yaml", "sweep")
+        self._distributions = {item.key: item.distribution for item in self._file.parameters}
+
+    @property
+    def ours(self) -> bool:
+        """Whether the cells are trials of ours, and no program's."""
+        return self._file.ours
 
     def values(self, u: Sequence[float]) -> dict[str, object]:
         """What the searched settings are at a point."""
@@ -48,7 +54,7 @@ class Points:
     def like(self, cell: Cell, other: PlannedCell) -> PlannedCell:
         """The cell with what the other one's data decided."""
         decided = [key for key, origin in other.origins.items() if origin in DECIDED]
-        settings = dict(flat(other.config))
+        settings = flatten(other.config)
         config = with_dotted(cell.config, {key: settings[key] for key in decided})
         origins = {**cell.origins, **{key: other.origins[key] for key in decided}}
         return PlannedCell(name=cell.name, values=cell.values, config=config, origins=origins,
@@ -56,6 +62,9 @@ class Points:
 
     def _load(self, point: Point) -> Cell:
         growth, values = self._growth, point.values
+        if not self.ours:
+            config = run_config(self._file.parameters, values)
+            return Cell(name=point.name, values=values, config=config, origins=growth.origins)
         chosen = {**growth.constant, **values, **growth.shell.values}
         given = {key: value for key, value in {**growth.constant, **values}.items() if key != "experiment"}
         own = {key: value for key, value in growth.shell.values.items() if key != "experiment"}

@@ -25,6 +25,7 @@ class Program:
     def __init__(self, words: Sequence[str], *, run: RunFolder, folder: Path, environment: Mapping[str, str]) -> None:
         """Start `words` in `folder`; what it prints goes to the run's log."""
         request = json.dumps({"words": list(words), "folder": str(folder), "lock": str(run.lock.path.resolve())})
+        self._swept = False
         with run.log_file.open("ab") as log:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-m", __name__, request],
@@ -37,7 +38,11 @@ class Program:
 
     def poll(self) -> int | None:
         """The program's exit status (negative: the signal that ended it); None while it runs."""
-        return self._keeper.poll()
+        status = self._keeper.poll()
+        if status is not None and status < 0 and not self._swept:
+            self._swept = True  # the keeper was killed, or ended as its program did: what they leave dies too
+            self._kill_group()
+        return status
 
     def signal(self, number: int) -> None:
         """Send a signal to the program, by its keeper."""
@@ -46,9 +51,12 @@ class Program:
 
     def kill(self) -> None:
         """Kill the keeper, the program and what it started in their group."""
+        self._kill_group()
+        self._keeper.wait(10)
+
+    def _kill_group(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._keeper.pid, signal.SIGKILL)
-        self._keeper.wait(10)
 
 
 def main(arguments: Sequence[str]) -> int:

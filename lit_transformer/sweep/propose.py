@@ -6,7 +6,7 @@ dies leaves a lease that the next one takes over, and a plan with the new cells 
 under a lock, and only while it still has the number of points that the leader has seen: nothing is proposed twice.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -15,13 +15,14 @@ from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Seen, State, ask_child, suggest
 from lit_transformer.sweep.cells import Cell
+from lit_transformer.sweep.foreign import planned
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import logged
-from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, beating, read_claims
+from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, beating, read_claims, why_closed
 from lit_transformer.sweep.names import identity
 from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan, write_cells
 from lit_transformer.sweep.points import Points
-from lit_transformer.sweep.preparing import check_nothing, prepare_cells
+from lit_transformer.sweep.preparing import check_nothing, never, prepare_cells
 from lit_transformer.sweep.search import Growth, read_search
 
 DRAWS = 20
@@ -49,12 +50,17 @@ class Proposer:
     def __init__(self, folder: SweepFolder, growth: Growth, holder: Holder) -> None:
         self._folder, self._growth, self._holder = folder, growth, holder
         self._points = Points(growth)
+        self._stop: Callable[[], bool] = never
 
-    def propose(self) -> Next:
-        """Propose the next point, unless another worker does or there is none left; raises OSError and UserError."""
+    def propose(self, stop: Callable[[], bool] = never) -> Next:
+        """Propose the next point, unless another worker does or there is none left; raises OSError and UserError.
+
+        Raises Stopped where `stop` comes true while data are prepared for it.
+        """
+        self._stop = stop
         plan = read_plan(self._folder)
         count = len(points_of(plan.cells))
-        if count >= self._growth.cap or why_ended(self._folder):
+        if count >= self._growth.cap or why_ended(self._folder) or why_closed(self._folder.claims):
             return Next.OVER
         lease = Ledger(self._folder.proposals, [str(count)], self._holder).claim()
         if lease is None:
@@ -68,11 +74,9 @@ class Proposer:
 
     def _lead(self, plan: Plan, count: int, lease: Claim) -> Next:
         seen = seen_points(self._folder, plan, self._growth.search.goal)
-        reached = self._reached(seen)
-        cells = [] if reached else self._cells(plan, seen, count)
+        cells = self._cells(plan, seen, count)
         if not cells:
-            why = reached or "every point of the search is there"
-            write_json(self._folder.proposals / ENDED, {"why": why})
+            write_json(self._folder.proposals / ENDED, {"why": "every point of the search is there"})
             lease.end("complete")
             return Next.OVER
         if not grow(self._folder, cells, count):
@@ -80,16 +84,6 @@ class Proposer:
             return Next.GROWN
         lease.end("complete")
         return Next.GROWN
-
-    def _reached(self, seen: Sequence[Seen]) -> str:
-        """Why the sweep's target is met; empty where it is not."""
-        target, goal = self._growth.target, self._growth.search.goal
-        for item in seen:
-            if target is not None and item.state == "complete" and item.values:
-                best = min(item.values) if goal == "minimize" else max(item.values)
-                if best <= target if goal == "minimize" else best >= target:
-                    return f"the target {target:g} is reached: {best:.6g}"
-        return ""
 
     def _cells(self, plan: Plan, seen: Sequence[Seen], count: int) -> list[PlannedCell]:
         """The cells of a point that is not there yet, ready to be run or with their problem; empty where none is."""
@@ -113,11 +107,13 @@ class Proposer:
 
     def _ready(self, cell: Cell, there: Sequence[PlannedCell]) -> PlannedCell:
         """The cell with what its data decide: as in a cell that differs in nothing that data depend on, else asked."""
+        if not self._points.ours:
+            return planned(cell)
         if cell.problem is None:
             for other in there:
                 if self._points.same_data(cell, other):
                     return self._points.like(cell, other)
-        return prepare_cells([cell], self._growth.settings, check_nothing, need=False)[0]
+        return prepare_cells([cell], self._growth.settings, check_nothing, need=False, stop=self._stop)[0]
 
 
 def grow(folder: SweepFolder, cells: Sequence[PlannedCell], count: int) -> bool:
@@ -144,7 +140,8 @@ def points_of(cells: Sequence[PlannedCell]) -> dict[tuple[float, ...], list[Plan
 def unproposed(folder: SweepFolder, cells: Sequence[PlannedCell]) -> int:
     """How many points a sweep that grows is still to propose; 0 for every other sweep."""
     growth = read_search(folder).growth
-    return 0 if growth is None or why_ended(folder) else max(0, growth.cap - len(points_of(cells)))
+    over = growth is None or why_ended(folder) or why_closed(folder.claims)
+    return 0 if growth is None or over else max(0, growth.cap - len(points_of(cells)))
 
 
 def why_ended(folder: SweepFolder) -> str:

@@ -12,6 +12,7 @@ from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.hashed import hash_file
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep import wandb_file
 from lit_transformer.sweep.plan import read_plan
 
 MARK = "wandb-pushed.json"
@@ -99,8 +100,7 @@ def offline_file(run: RunFolder) -> Path | None:
         name = (run.path / "wandb-id.txt").read_text(encoding="utf-8").strip()
     except OSError:
         return None
-    found = sorted((run.path / "wandb").glob(f"offline-run-*-{name}/run-{name}.wandb"))
-    return found[-1] if found else None
+    return wandb_file.offline_file(run.path, name)
 
 
 def sync(folder: Path, environment: Mapping[str, str] | None = None) -> str:

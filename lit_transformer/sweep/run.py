@@ -30,8 +30,8 @@ from lit_transformer.sweep.plan import (
     write_configs,
     write_plan,
 )
-from lit_transformer.sweep.preparing import check_here, prepare_cells
-from lit_transformer.sweep.requests import set_retries
+from lit_transformer.sweep.preparing import Stopped, check_here, never, prepare_cells
+from lit_transformer.sweep.requests import StopRequest, set_retries
 from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.slots import Slots, divide
 from lit_transformer.sweep.views import CellView
@@ -66,19 +66,27 @@ def sweep_run(
     file = read_sweep(find_sweep(sweep))
     for note in file.notes:
         print(note, file=sys.stderr)
-    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    search = asked_search(file, overrides, seeds, choice, stopper, sampler)
     cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
+    request = StopRequest(folder)  # who asks from now on means this sweep, also while data are prepared
 
     def place(cells: Sequence[Cell]) -> Slots:
-        return divide(cells, workers, _frozen_threads(folder), per_device) if file.ours else foreign_slots(workers)
+        if file.ours:
+            return divide(cells, workers, _frozen_threads(folder), per_device)
+        return foreign_slots(workers, per_device)
 
     try:
         with locked(folder):
-            plan, slots = frozen_plan(folder, file, search, cells, overrides, seeds, choice, place=place)
+            plan, slots = frozen_plan(
+                folder, file, search, cells, overrides, seeds, choice, place=place, stop=request.asked
+            )
             set_retries(folder, retries)
             announce(folder, plan, slots)
-            status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift)
+            status = drive(folder, plan, slots, RERUN, allow_drift=allow_drift, since=request.since)
+    except Stopped:
+        print("stopped: asked by `sweep stop` before the first trial", file=sys.stderr)
+        status = 1
     except OSError as error:
         if is_full(error):
             raise UserError(
@@ -91,15 +99,25 @@ def sweep_run(
     return status, folder.path
 
 
+def asked_search(
+    file: SweepFile,
+    overrides: Sequence[str],
+    seeds: int | None,
+    choice: Choice | None,
+    stopper: Stopping | None,
+    sampler: Sampler | None,
+) -> Frozen:
+    """How a file is searched, stops its trials and ends; raises UserError."""
+    growth = begin_growth(file, overrides, seeds, choice, sampler)
+    return Frozen(stop=stop_rule(file, stopper), growth=growth, target=file.metric.target)
+
+
 def asked_cells(
     file: SweepFile, search: Frozen, overrides: Sequence[str], seeds: int | None, choice: Choice | None
 ) -> Sequence[Cell]:
     """The cells that a sweep of our own begins with; raises UserError."""
     if search.growth is not None:
         return first_cells(search.growth)
-    if file.metric.target is not None:
-        said = "metric.target ends a bayes sweep alone"
-        print(f"{file.metric.origin}: {said}; every cell of this {file.method} is run", file=sys.stderr)
     return build_cells(file, overrides, seeds, choice) if file.ours else []
 
 
@@ -114,18 +132,19 @@ def frozen_plan(
     *,
     place: Callable[[Sequence[Cell]], Slots],
     check: Callable[[ExperimentConfig], None] = check_here,
+    stop: Callable[[], bool] = never,
 ) -> tuple[Plan, Slots]:
     """Freeze what a file asks for in its folder, or see that it is the same; the plan, and where its cells run.
 
     `place` divides machines among the cells that there will be; `check` raises UserError for one that they cannot
-    train. The sweep's lock must be held.
+    train, and Stopped is raised where `stop` comes true while data are prepared. The sweep's lock must be held.
     """
     if file.ours:
         slots = place(list(cells) * (search.growth.cap if search.growth else 1))
-        plan = make_plan(file, cells, slots, seeds, check)
+        plan = make_plan(file, cells, slots, seeds, check, stop)
     else:
         slots = place([])
-        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice)
+        plan = foreign_plan(file, slots.threads, overrides=overrides, seeds=seeds, choice=choice, first=cells)
     _refuse(folder, freeze_foreign(folder, file))
     asked = frozen_request(file, overrides, seeds, slots, choice or Choice())
     freeze(folder, plan, asked, _for_machine(search, slots))
@@ -154,7 +173,7 @@ def sweep_retry(
 def slots_of(folder: SweepFolder, plan: Plan, workers: int | None, per_device: int | None) -> Slots:
     """This machine divided for the cells of a frozen sweep; raises UserError."""
     if read_foreign(folder) is not None:
-        return foreign_slots(workers)
+        return foreign_slots(workers, per_device)
     return divide(planned_cells(folder), workers, plan.threads, per_device)
 
 
@@ -177,15 +196,19 @@ def make_plan(
     slots: Slots,
     seeds: int | None = None,
     check: Callable[[ExperimentConfig], None] = check_here,
+    stop: Callable[[], bool] = never,
 ) -> Plan:
-    """Prepare the data and put everything that the cells need together; raises UserError where none can be run."""
+    """Prepare the data and put everything that the cells need together.
+
+    Raises UserError where none can be run, and Stopped as `prepare_cells`.
+    """
     return Plan(
         name=file.name,
         metric=file.metric.name,
         goal=file.metric.goal,
         swept=swept_keys(file, seeds),
         threads=slots.threads,
-        cells=prepare_cells(cells, _settings(slots), check),
+        cells=prepare_cells(cells, _settings(slots), check, stop=stop),
     )
 
 
@@ -238,8 +261,14 @@ def _refuse(folder: SweepFolder, different: Sequence[str]) -> None:
         lines = "\n".join([*(f"  {text}" for text in different[:20]), *more])
         raise UserError(
             f"{folder.path} holds another sweep than the one asked for (folder -> now):\n{lines}\n"
-            "  fix      give the new one a name of its own (--name NAME), or go back to what the folder holds"
+            "  fix      give the new one a name of its own (--name NAME), or go on with what the folder holds: "
+            f"{agent_command(folder)}"
         )
+
+
+def agent_command(folder: SweepFolder) -> str:
+    """What runs the open cells of a sweep's folder, whatever has become of its file."""
+    return shlex.join(["lit-transformer", "sweep", "agent", str(folder.path)])
 
 
 def _with_frozen_configs(plan: Plan, known: Mapping[str, PlannedCell]) -> Plan:

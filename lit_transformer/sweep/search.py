@@ -12,7 +12,7 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Search, search_from_json
 from lit_transformer.sweep.judge import StopRule
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,6 @@ class Growth:
     """Dotted; what is decided for the machine."""
     cap: int
     """Points at most."""
-    target: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """As it is frozen."""
@@ -50,16 +49,19 @@ class Frozen:
 
     stop: StopRule | None = None
     growth: Growth | None = None
+    target: float | None = None
+    """The value of the metric that ends the taking of new cells."""
 
     def to_json(self) -> dict[str, object]:
         """As it is frozen."""
         stop = self.stop.to_json() if self.stop else None
-        return {"version": VERSION, "stop": stop, "growth": self.growth.to_json() if self.growth else None}
+        growth = self.growth.to_json() if self.growth else None
+        return {"version": VERSION, "stop": stop, "growth": growth, "target": self.target}
 
 
 def freeze_search(folder: SweepFolder, frozen: Frozen) -> None:
     """Write search.json where there is something to say, and remove it where there is not; raises OSError."""
-    if frozen.stop is not None or frozen.growth is not None:
+    if frozen != Frozen():
         write_json(folder.search_file, frozen.to_json())
     else:
         folder.search_file.unlink(missing_ok=True)
@@ -78,8 +80,9 @@ def search_differences(folder: SweepFolder, fresh: Frozen) -> list[str]:
 def read_search(folder: SweepFolder) -> Frozen:
     """The frozen search; raises UserError where the file is damaged or of another version."""
     content = _read(folder)
-    stop, growth = content.get("stop"), content.get("growth")
+    stop, growth, target = content.get("stop"), content.get("growth"), content.get("target")
     return Frozen(
+        target=float(target) if isinstance(target, int | float) else None,
         stop=StopRule.from_json(stop) if isinstance(stop, dict) else None,
         growth=_growth(growth) if isinstance(growth, dict) else None,
     )
@@ -93,8 +96,10 @@ def _compared(content: Mapping[str, object]) -> dict[str, Any]:
         search = {f"bayes.{key}": value for key, value in growth["search"].items()}
         layers = {name: [layer["values"] for layer in both] for name, both in growth["experiments"].items()}
         found |= {**search, "parameters": growth["source"].get("parameters"), "experiments": layers,
-                  "overrides": growth["shell"]["values"], "seeds": growth["replicates"], "run_cap": growth["cap"],
-                  "metric.target": growth["target"]}  # fmt: skip
+                  "overrides": growth["shell"]["values"], "seeds": growth["replicates"],
+                  "run_cap": growth["cap"]}  # fmt: skip
+    if content.get("target") is not None:
+        found["metric.target"] = content["target"]
     return found
 
 

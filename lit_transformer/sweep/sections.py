@@ -28,7 +28,7 @@ class Metric:
     goal: str = "minimize"
     origin: str = "default"
     target: float | None = None
-    """A value that ends the sweep as soon as a cell reaches it."""
+    """A value after which no cell is begun any more, as soon as one has reached it."""
     impute: Impute = "worst"
     """What bayes takes a failed cell's value for: the worst of all, or the cell's own best or latest."""
     impute_while_running: Impute | None = None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import psutil
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.processes.hardware import accelerator, cores, cuda_devices
 from lit_transformer.sweep.cells import Cell
-from lit_transformer.sweep.plan import flat
 
 RANK_BYTES = 1.5 * 2**30
 """Memory that a rank takes on a CPU at least, with torch, Lightning and its share of the fork server."""
@@ -39,7 +39,7 @@ def divide(
     for option, value in (("--workers", workers), ("--per-device", per_device)):
         if value is not None and value < 1:
             raise UserError(f"{option} {value}: a sweep needs at least one worker.")
-    settings = [dict(flat(cell.config)) for cell in cells if cell.problem is None]
+    settings = [flatten(cell.config) for cell in cells if cell.problem is None]
     devices = max((int(str(item["trainer.devices"])) for item in settings), default=1)
     wanted = {str(item["trainer.accelerator"]) for item in settings}
     kind = accelerator() if "auto" in wanted or not wanted else ("cuda" if "cuda" in wanted else min(wanted))

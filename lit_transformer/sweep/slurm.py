@@ -15,7 +15,7 @@ from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
-from lit_transformer.sweep.begin import Stopping, begin_growth, stop_rule
+from lit_transformer.sweep.begin import Stopping
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.driver import RERUN, locked, reopen
 from lit_transformer.sweep.file import find_sweep, read_sweep
@@ -28,11 +28,11 @@ from lit_transformer.sweep.requests import newest_request, set_retries
 from lit_transformer.sweep.run import (
     announce_impossible,
     asked_cells,
+    asked_search,
     check_retries,
     frozen_plan,
     sweep_folder,
 )
-from lit_transformer.sweep.search import Frozen
 from lit_transformer.sweep.slots import Slots
 from lit_transformer.sweep.slurm_settings import PilotSettings, sbatch_problem
 from lit_transformer.sweep.watching import sweep_watch
@@ -74,7 +74,7 @@ def sweep_on_slurm(
     file = read_sweep(find_sweep(sweep))
     for note in file.notes:
         print(note, file=sys.stderr)
-    search = Frozen(stop=stop_rule(file, stopper), growth=begin_growth(file, overrides, seeds, choice, sampler))
+    search = asked_search(file, overrides, seeds, choice, stopper, sampler)
     cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
     kind = "cuda" if pilots.gpus else "cpu"

@@ -30,6 +30,8 @@ class SweepStatus:
     """Whether somebody runs it: a driver, agents, pilots."""
     unproposed: int = 0
     """Points that a sweep which grows is still to propose."""
+    closed: str = ""
+    """Why no cell is begun any more: the sweep's target."""
 
     @property
     def exit_status(self) -> int:
@@ -52,6 +54,7 @@ class SweepStatus:
             "running": self.driven,
             "counts": counts(self.views),
             "unproposed": self.unproposed,
+            "closed": self.closed,
             "seconds_left": self.seconds_left,
             "cells": [view.to_json() for view in self.views],
             "points": [asdict(point) for point in point_views(self.views)],
@@ -65,7 +68,7 @@ def sweep_status(path: Path) -> SweepStatus:
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here(f"status-{os.getpid()}"))
     views = Viewer(folder, plan, ledger, total_steps(folder)).read()
     driven = is_locked(folder.lock.path) or any(view.state == "running" for view in views)
-    return SweepStatus(path, plan, views, driven, unproposed(folder, plan.cells))
+    return SweepStatus(path, plan, views, driven, unproposed(folder, plan.cells), ledger.why_closed())
 
 
 def print_status(status: SweepStatus) -> None:
@@ -78,6 +81,8 @@ def print_status(status: SweepStatus) -> None:
     for view in status.views:
         if view.reason:
             console.print(line(view, status.plan.metric), markup=False)
+    if status.closed:
+        console.print(f"no cell is begun any more: {status.closed}", markup=False)
     left = status.seconds_left
     running = f", about {duration(left)} left" if left else "" if status.driven else ", nobody runs it"
     rest = f", {status.unproposed} to be proposed" if status.unproposed else ""

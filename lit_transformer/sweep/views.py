@@ -12,7 +12,8 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.ledger import OPEN, Attempts, Ledger
 from lit_transformer.sweep.plan import Plan, PlannedCell
 
-State = Literal["waiting", "running", "complete", "pruned", "diverged", "failed", "stopped", "impossible"]
+State = Literal["waiting", "running", "complete", "pruned", "diverged", "failed", "stopped", "impossible", "unneeded"]
+"""`waiting` will be begun, `unneeded` never: the sweep's target is reached."""
 STATES: tuple[State, ...] = get_args(State)
 DONE: tuple[State, ...] = ("complete", "pruned")
 """States that a sweep aims at: with every valid cell in one of them its exit status is 0."""
@@ -51,6 +52,7 @@ class Viewer:
         self._folder, self._plan, self._ledger = folder, plan, ledger
         self._totals = total_steps
         self._done: dict[tuple[str, int, str], CellView] = {}
+        self._closed = ""
 
     def follow(self, plan: Plan, total_steps: Mapping[str, int | None]) -> None:
         """Look at another plan of the same folder from now on: it has grown."""
@@ -58,14 +60,14 @@ class Viewer:
 
     def read(self) -> list[CellView]:
         """Every cell, in the plan's order."""
-        claims = self._ledger.read()
+        claims, self._closed = self._ledger.read(), self._ledger.why_closed()
         return [self._view(cell, claims.get(cell.name, Attempts())) for cell in self._plan.cells]
 
     def _view(self, cell: PlannedCell, known: Attempts) -> CellView:
         if cell.problem is not None:
             return CellView(cell=cell.name, values=cell.values, state="impossible", reason=cell.problem)
         state = self._state(cell.name, known)
-        if state == "waiting":
+        if state in ("waiting", "unneeded"):
             return CellView(cell=cell.name, values=cell.values, state=state, attempts=known.highest)
         key = (cell.name, known.highest, state)
         if key in self._done:
@@ -82,7 +84,7 @@ class Viewer:
 
     def _state(self, name: str, known: Attempts) -> State:
         if known.highest == 0 or known.end in OPEN:
-            return "waiting"
+            return "unneeded" if self._closed and known.highest == 0 else "waiting"
         if known.end is None:
             return "running" if self._ledger.is_held(name, known) else "stopped"
         return next(state for state in STATES if state == known.end)
@@ -126,8 +128,8 @@ def counts(views: Sequence[CellView]) -> dict[State, int]:
 
 
 def exit_status(views: Sequence[CellView]) -> int:
-    """0 where every valid cell is complete or pruned, else 1."""
-    return 0 if all(view.state in (*DONE, "impossible") for view in views) else 1
+    """0 where every valid cell is complete, pruned or unneeded, else 1."""
+    return 0 if all(view.state in (*DONE, "impossible", "unneeded") for view in views) else 1
 
 
 def seconds_left(views: Sequence[CellView], workers: int) -> float | None:

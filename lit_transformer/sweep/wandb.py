@@ -14,7 +14,11 @@ import wandb
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import shell_layer
+from lit_transformer.sweep.begin import begin_growth
+from lit_transformer.sweep.cells import build_cells
+from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.file import SweepFile, find_sweep, read_sweep
+from lit_transformer.sweep.foreign import check_foreign
 
 COMMAND = ["${env}", "lit-transformer", "trial", "${args_json_file}"]
 """What an agent runs for each cell where the file names neither a command nor a program."""
@@ -35,6 +39,7 @@ def sweep_on_wandb(
     missing login, and for what the server says.
     """
     file = read_sweep(find_sweep(sweep))
+    check_cells(file, overrides, seeds)
     if workers is not None and workers < 1:
         raise UserError(f"--workers {workers}: a sweep needs at least one worker.")
     path = create(server_config(file, overrides, seeds, output), file.shown)
@@ -42,15 +47,24 @@ def sweep_on_wandb(
     return run_agents(path, workers or 1), path
 
 
+def check_cells(file: SweepFile, overrides: Sequence[str], seeds: int | None) -> None:
+    """Raises UserError for what a sweep here would refuse: the server would hand it out, and every run would fail."""
+    one = Choice(count=1)  # the server may go on without an end
+    if not file.ours:
+        check_foreign(file, overrides, seeds)
+    elif begin_growth(file, overrides, seeds, one) is None:
+        build_cells(file, overrides, seeds, one)
+
+
 def server_config(
     file: SweepFile, overrides: Sequence[str], seeds: int | None, output: Path = Path("runs")
 ) -> dict[str, object]:
     """The sweep as the server gets it: the file's content, with overrides as constants and a command."""
     config = dict(file.source)
-    given = config.get("parameters")
+    given, places = config.get("parameters"), {item.key: item.place for item in file.parameters}
     parameters = dict(given) if isinstance(given, Mapping) else {}
     for key, value in shell_layer(overrides).values.items():
-        parameters[key] = {"value": value}
+        parameters = _with_constant(parameters, places.get(key, (key,)), value)
     if seeds is not None:
         if seeds < 1:
             raise UserError(f"--seeds {seeds}: the number of seeds is at least 1.")
@@ -60,6 +74,16 @@ def server_config(
     if "command" not in config and "program" not in config:
         config["command"] = [*COMMAND, *(["--output", str(output)] if output != Path("runs") else [])]
     return config
+
+
+def _with_constant(parameters: Mapping[str, object], place: Sequence[str], value: object) -> dict[str, object]:
+    """The parameters with a constant where the file nests the setting, so that a run gets it once."""
+    first, *rest = place
+    if not rest:
+        return {**parameters, first: {"value": value}}
+    nested = parameters[first]
+    assert isinstance(nested, Mapping) and isinstance(nested["parameters"], Mapping)
+    return {**parameters, first: {**nested, "parameters": _with_constant(nested["parameters"], rest, value)}}
 
 
 def create(config: Mapping[str, object], shown: str) -> str:

@@ -1,8 +1,8 @@
 """A worker: claims cells and trains them one after another in warm children. Torch-free itself.
 
 `python -m lit_transformer.sweep.worker FOLDER --worker NAME [--gpus 0,1] [--leaves] [--since ID] [--srun N]`; standard
-input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, and `sweep stop`, ask
-the trial to stop at its next step.
+input is the pipe of whoever started it, whose end ends the worker and its trial at once. SIGTERM, SIGUSR1 and `sweep
+stop` ask the trial to stop at its next step; SIGINT is for the driver alone, which says by it that it stops too.
 """
 
 import argparse
@@ -13,31 +13,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.processes.srun_step import SrunStep
+from lit_transformer.config.layers import flatten
+from lit_transformer.processes.srun_step import SrunStep, end_orphans
 from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
 from lit_transformer.records.requests import Request, What, write_request
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.following import Followed, Group
 from lit_transformer.sweep.foreign import Foreign, read_foreign
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.judge import Judge
 from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
-from lit_transformer.sweep.plan import PlannedCell, flat, read_configs, read_plan
+from lit_transformer.sweep.plan import PlannedCell, read_configs, read_plan
+from lit_transformer.sweep.preparing import Stopped
 from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.search import read_search
+from lit_transformer.sweep.target import Target
 
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
 STOPPED = 143
+DRIVER_STOPS = signal.SIGINT
+"""From a driver that stops its workers with itself; a worker's session is its own, so no terminal sends it."""
 POLL_SECONDS = 0.02
 IDLE_SECONDS = 0.3
 CLOSE_SECONDS = 5.0
@@ -54,6 +59,8 @@ class StopFlag:
     def __init__(self, request: StopRequest) -> None:
         self._request = request
         self.signalled = False
+        self.with_driver = False
+        """Whether the driver stops too: nobody takes this worker's place."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, self._handle)
 
@@ -68,14 +75,7 @@ class StopFlag:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.signalled = True
-
-
-class Group(Protocol):
-    """The processes of one trial, whoever started them."""
-
-    def poll(self) -> int | None: ...
-    def signal(self, number: int) -> None: ...
-    def kill(self) -> None: ...
+        self.with_driver = self.with_driver or number == DRIVER_STOPS
 
 
 @dataclass
@@ -97,10 +97,12 @@ class Worker:
     _growth: PlanWatch = field(init=False)
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
-    _data: LocalData = field(init=False, default_factory=LocalData)
+    _target: Target | None = field(init=False)
+    _data: LocalData = field(init=False)
 
     def __post_init__(self) -> None:
         self._growth = PlanWatch(self.folder)
+        self._data = LocalData(lambda: self.stop.asked)
         search = read_search(self.folder)
         self._judge = Judge(self.folder, search.stop) if search.stop else None
         self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
@@ -124,6 +126,8 @@ class Worker:
                     return 0
                 else:
                     self._read_plan()
+            except Stopped:
+                return STOPPED
             except DiskFull as error:
                 return self._no_space(str(error))
             except OSError as error:
@@ -134,40 +138,35 @@ class Worker:
 
     def _read_plan(self) -> None:
         """The cells that can be trained from here, those that `sweep extend` added among them."""
-        valid = [cell.name for cell in read_plan(self.folder).valid()]
+        plan, target = read_plan(self.folder), read_search(self.folder).target
+        valid = [cell.name for cell in plan.valid()]
         self.configs = read_configs(self.folder)
+        self._target = (
+            Target(self.folder, self.ledger, metric=plan.metric, goal=plan.goal, value=target)
+            if target is not None
+            else None
+        )
         here = max(1, self.srun_nodes)
         self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
 
     def _propose(self) -> Next:
         """Propose the next cells of a sweep that grows, where it is this worker's turn."""
-        return self._proposer.propose() if self._proposer else Next.OVER
+        return self._proposer.propose(lambda: self.stop.asked) if self._proposer else Next.OVER
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
         done = kept_end(run)
         if done is not None:  # an earlier holder died between the trial's result and the record of it
+            self._look_at_target(claim.cell, at_once=True)
             claim.end(done)
+            if self.foreign is None and self._is_tracked(claim.cell):
+                self.runner.end_again(run.path)
+            return
+        status = self._train_ready(claim, run)
+        if status is None:
             return
         known = self.ledger.read().get(claim.cell, Attempts())
         losses, errors = (known.earlier(claim.attempt, end) for end in ("lost", "error"))
-        try:
-            with beating(claim):  # preparing data here takes as long as it takes
-                ready = self._make_ready(run, self.configs[claim.cell])
-            if not ready:
-                claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
-                time.sleep(IDLE_SECONDS)
-                return
-            if not claim.is_highest():  # overtaken while it got ready
-                return
-            status = self._train(claim)
-        except UserError:  # of this machine, not of the cell
-            claim.end("again")
-            raise
-        except OSError as error:
-            if is_full(error):
-                claim.end("again")
-            raise
         left = read_retries(self.folder) - errors
         try:
             end = settle(
@@ -180,11 +179,49 @@ class Worker:
             self.runner.end(run.path)  # W&B is told the state that was just settled
         if end == "lost":
             say(f"{claim.cell}: its process was killed; it is run again ({losses + 1} of {LOSSES})")
+        if end == "preempted" and not self.stop.asked:
+            say(f"{claim.cell}: its process was asked to end by a signal; it goes on")
         if end == "error":
             say(f"{claim.cell}: it failed; it is run again ({errors + 1} of {errors + left})")
 
+    def _train_ready(self, claim: Claim, run: RunFolder) -> int | None:
+        """Get the cell's folder ready and train it: the exit status, and None where the attempt has ended before."""
+        try:
+            with beating(claim):  # preparing data here takes as long as it takes
+                ready = self._make_ready(run, self.configs[claim.cell])
+            if not ready:
+                claim.end("again")  # its last trial lives and does not let go: someone else may wait for it next
+                time.sleep(IDLE_SECONDS)
+                return None
+            if not claim.is_highest():  # overtaken while it got ready
+                return None
+            status = self._train(claim)
+            if status == 0:
+                self._check_shown(run, claim)
+            self._look_at_target(claim.cell, at_once=True)  # before its end is recorded: whoever sees that, sees this
+            return status
+        except Stopped:
+            claim.end(self._stopped())
+            return None
+        except UserError:  # of this machine, not of the cell
+            claim.end("again")
+            raise
+        except OSError as error:
+            if is_full(error):
+                claim.end("again")
+            raise
+
+    def _check_shown(self, run: RunFolder, claim: Claim) -> None:
+        """See what W&B shows of a run that was over before W&B had begun it; a longer run has looked itself."""
+        with beating(claim):
+            self.runner.await_tracking(run.path)
+        if claim.is_highest():
+            run.fail_where_shown_otherwise()
+
     def _stopped(self) -> End:
-        return "preempted" if self.leaves and not self.stop.requested else "stopped"
+        """The end of an attempt that was asked to stop: open again where the sweep itself goes on."""
+        ends = self.stop.requested or (self.stop.with_driver and not self.leaves)
+        return "stopped" if ends else "preempted"
 
     def _make_ready(self, run: RunFolder, cell: PlannedCell) -> bool:
         return self.foreign.make_ready(run, cell) if self.foreign else make_ready(run, cell, self._data)
@@ -192,9 +229,10 @@ class Worker:
     def _run_program(self, foreign: Foreign, claim: Claim) -> int:
         """Run the cell's own command to its end, and take over what it logged."""
         run, cell, begun = self.folder.cell(claim.cell), self.configs[claim.cell], time.monotonic()
-        status = self._watch(foreign.start(run, cell, self.gpus), claim)
+        followed = Followed(foreign.start(run, cell, self.gpus), run, foreign.run_id(cell.name))
+        status = self._watch(followed, claim)
         if claim.is_highest():
-            foreign.record(run, cell, status, time.monotonic() - begun)
+            foreign.record(run, cell, status, time.monotonic() - begun, followed.pruned)
         return status
 
     def _train(self, claim: Claim) -> int:
@@ -202,8 +240,11 @@ class Worker:
         if self.foreign is not None:
             return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
-        settings = dict(flat(self.configs[claim.cell].config))
+        settings = flatten(self.configs[claim.cell].config)
         return self._watch(self._start(run, claim, settings), claim)
+
+    def _is_tracked(self, cell: str) -> bool:
+        return flatten(self.configs[cell].config).get("tracking.wandb") != "off"
 
     def _start(self, run: RunFolder, claim: Claim, settings: dict[str, object]) -> Group:
         nodes, devices = ranks_of(self.configs[claim.cell])
@@ -215,7 +256,7 @@ class Worker:
             devices=devices,
             environment={"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {},
             log=run.log_file,
-            track=settings.get("tracking.wandb") != "off",
+            track=self._is_tracked(claim.cell),
         )
 
     def _watch(self, group: Group, claim: Claim) -> int:
@@ -227,28 +268,38 @@ class Worker:
                 asked_at = now
                 self._ask_to_stop(group, claim)
             grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
-            if (asked_at and now - asked_at > grace) or (now - beat_at > HEARTBEAT and not claim.beat()):
+            due = now - beat_at > HEARTBEAT
+            if (asked_at and now - asked_at > grace) or (due and not claim.beat()):
                 group.kill()
-            beat_at = now if now - beat_at > HEARTBEAT else beat_at
+            elif due and asked_at:
+                self._ask_to_stop(group, claim, again=True)
+            beat_at = now if due else beat_at
             if self._judge is not None and not asked_at:
                 self._weigh(self._judge, claim.cell)
+            self._look_at_target(claim.cell)
             time.sleep(POLL_SECONDS)
         return status
 
-    def _ask_to_stop(self, group: Group, claim: Claim) -> None:
+    def _ask_to_stop(self, group: Group, claim: Claim, *, again: bool = False) -> None:
         """Let the trial save and end after its step.
 
         By a file where this is one process of a job: SLURM may have sent SIGTERM to the trial too, and a second signal
-        would end it without a checkpoint; and srun kills its tasks at SIGTERM.
+        would end it without a checkpoint; and srun kills its tasks at SIGTERM. `again`: an srun step that was starting
+        has taken the file for an older request (training/fit.py).
         """
+        run = self.folder.cell(claim.cell)
         if not self.leaves or self.foreign is not None:
-            group.signal(signal.SIGTERM)
+            if not again:  # a second signal ends it at once
+                group.signal(signal.SIGTERM)
+            return
+        if again and run.request_file.exists():
             return
         what: What = "stop" if self.stop.requested else "preempt"
         try:
-            write_request(self.folder.cell(claim.cell), Request(what=what, why=f"its worker was asked to {what}"))
+            write_request(run, Request(what=what, why=f"its worker was asked to {what}"))
         except OSError:  # a full disk: the trial's checkpoint would find no room either
-            group.signal(signal.SIGTERM)
+            if not again:
+                group.signal(signal.SIGTERM)
 
     def _weigh(self, judge: Judge, cell: str) -> None:
         """Let the trial end early where the sweep's rule says so; a disk that is full now is asked again."""
@@ -261,6 +312,17 @@ class Worker:
         if verdict is not None:
             say(f"{cell}: stopped early, {verdict}")
 
+    def _look_at_target(self, cell: str, *, at_once: bool = False) -> None:
+        """Keep anybody from beginning a cell once this one has reached the sweep's target."""
+        try:
+            why = self._target.look(cell, at_once=at_once) if self._target else ""
+        except OSError as error:
+            if not is_full(error) or at_once:
+                raise
+            return
+        if why:
+            say(f"{why}; no cell is begun any more")
+
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
         return NO_SPACE
@@ -268,7 +330,7 @@ class Worker:
 
 def ranks_of(cell: PlannedCell) -> tuple[int, int]:
     """The nodes that a cell trains on, and its ranks on each."""
-    settings = dict(flat(cell.config))
+    settings = flatten(cell.config)
     return _number(settings, "trainer.num_nodes"), _number(settings, "trainer.devices")
 
 
@@ -304,6 +366,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runner = TrialRunner(LEAVING_PRELOAD if options.leaves else PRELOAD)
         worker = Worker(folder, ledger, runner, gpus, stop, leaves=options.leaves, srun_nodes=options.srun)
         here = any(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells)
+        if options.srun and not all(ranks_of(worker.configs[name]) == (1, 1) for name in ledger.cells):
+            end_orphans()  # of a worker whose place this one takes
         if worker.foreign is None and (here or not options.srun):
             runner.warm()
         status = worker.run()

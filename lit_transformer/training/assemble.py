@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,12 +16,12 @@ from lit_transformer.config.show import to_plain
 from lit_transformer.data.cache import cache_root
 from lit_transformer.data.prepared import Prepared
 from lit_transformer.interop import initialise
-from lit_transformer.models.flops import flops_per_token
 from lit_transformer.records.checkpoints import CheckpointFolder, Found
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.training.attention_probe import AttentionProbe
 from lit_transformer.training.averaging import Averaging
 from lit_transformer.training.checkpoints import Checkpoints
+from lit_transformer.training.counted import counted_flops_per_token
 from lit_transformer.training.mask_panels import MaskPanels
 from lit_transformer.training.measure import peak_flops
 from lit_transformer.training.non_finite import Guard
@@ -111,7 +112,7 @@ def _log(run: RunFolder, config: ExperimentConfig, parts: Parts) -> RunLog:
         run,
         log_every=config.tracking.log_every,
         tokens_per_step=parts.tokens_per_step,
-        flops_per_token=lambda: flops_per_token(config),
+        flops_per_token=cache(lambda: counted_flops_per_token(config, cache_root())),
         peak_flops=peak,
     )
 

@@ -25,13 +25,17 @@ from lit_transformer.processes.ranks import RankGroup
 from lit_transformer.processes.trial import DRIFT_VARIABLE, TrialRunner
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.checkpoints import CheckpointFolder
-from lit_transformer.records.requests import forget_request
+from lit_transformer.records.requests import What, forget_request
 from lit_transformer.records.run_folder import RESULT_VERSION, RunFolder
+from lit_transformer.records.sweep_folder import sweep_of
 from lit_transformer.training.identity import identity
 from lit_transformer.training.resume import continue_from, frozen_layer, refuse_budgets
 
 if TYPE_CHECKING:
     from lit_transformer.training.prepare import Prepared
+
+EARLY = {-signal.SIGINT: 130, -signal.SIGTERM: 143, -signal.SIGUSR1: 143}
+"""How a rank ends that is asked to stop before it listens, and what that counts as."""
 
 
 def fit(experiment: str, layers: Sequence[Layer], *, output: Path) -> tuple[int, Path | None]:
@@ -83,7 +87,7 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
             track=config.tracking.wandb != "off",
         )
         groups.append(group)
-        status = group.wait()
+        status = tracked_status(runner, run, EARLY.get(ended := group.wait(), ended))
         runner.end(run.path)
         runner.close()
     if status in (0, 2, 130, 143):
@@ -92,6 +96,17 @@ def train(runner: TrialRunner, run: RunFolder, config: ExperimentConfig, *, allo
     if not run.result_file.exists() and status != -signal.SIGKILL:  # a rank other than 0, which writes its own
         write_json(run.result_file, {"version": RESULT_VERSION, "status": "failed", "error": group.reason})
     return status if status > 0 else 128 - status
+
+
+def tracked_status(runner: TrialRunner, run: RunFolder, status: int) -> int:
+    """The exit status of a run, which is 2, with the reason, where W&B shows another run than the one that ended."""
+    if status != 0:
+        return status
+    runner.await_tracking(run.path)
+    if run.fail_where_shown_otherwise():
+        print(run.read_result()["error"], file=sys.stderr)
+        return 2
+    return 0
 
 
 def resume(folder: Path, layers: Sequence[Layer], *, allow_drift: bool) -> tuple[int, Path | None]:
@@ -133,8 +148,9 @@ def reopened(run: RunFolder, loaded: Loaded, *, allow_drift: bool) -> tuple[RunF
     """Freeze `loaded` in a run's folder over what stands there; raises UserError as `resume` says."""
     config, origins = resolved(loaded.config)
     prepared = _prepared_again(config, run)
+    answered: tuple[What, ...] = ("stop", "preempt") if sweep_of(run) else ()  # that a cell is to be pruned holds on
     with _held(run):
-        forget_request(run)
+        forget_request(run, *answered)
         run.tracking_error_file.unlink(missing_ok=True)  # of settings that may be others now
         continue_from(run, identity(config, prepared["fingerprint"]), allow_drift=allow_drift, report=lambda text: None)
         run.freeze(to_plain(config), {**loaded.origins, **origins}, prepared)

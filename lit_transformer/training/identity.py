@@ -1,8 +1,9 @@
 """What a run's numbers depend on, and whether a resume stays exact. Torch-free: asked before anything is imported."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from lit_transformer.config.layers import flatten
@@ -73,15 +74,19 @@ def identity(config: ExperimentConfig, fingerprint: object) -> dict[str, object]
 
 def versions() -> dict[str, str]:
     """Versions that a run's numbers depend on."""
-    return {"lit-transformer": __version__, "python": platform.python_version(), **dict(_installed())}
+    return {
+        "lit-transformer": __version__,
+        "python": platform.python_version(),
+        **{name: _installed(name) for name in PACKAGES},
+    }
 
 
-def _installed() -> Iterator[tuple[str, str]]:
-    for name in PACKAGES:
-        try:
-            yield name, version(name)
-        except PackageNotFoundError:
-            yield name, "none"
+@cache  # what is imported stays
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
 
 
 def changes(before: Mapping[str, object], now: Mapping[str, object]) -> list[Change]:

@@ -13,6 +13,7 @@ from lit_transformer.processes.launched import Launch
 from lit_transformer.processes.launched_settings import settings
 from lit_transformer.processes.trial import WRITER_PRELOAD, TrialRunner
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.fit import tracked_status
 from lit_transformer.training.meeting import Meeting
 
 IN_ORDER = (0, 130, 143)
@@ -47,11 +48,12 @@ def train_as_rank(
         writer = TrialRunner(WRITER_PRELOAD) if launch.rank == 0 and config.tracking.wandb != "off" else None
         if writer is not None:
             writer.track(folder)
-        status = main(str(folder))
+        ended = status = main(str(folder))
         if writer is not None:
+            status = tracked_status(writer, run, ended)
             writer.end(folder)
             writer.close()
-        if status in IN_ORDER:  # else peers may be gone, and NCCL would wait for them
+        if ended in IN_ORDER:  # else peers may be gone, and NCCL would wait for them
             torch.distributed.destroy_process_group()
     return status, folder if launch.rank == 0 else None
 

@@ -14,8 +14,8 @@ from lit_transformer.config.durations import seconds
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.load import from_plain
 from lit_transformer.config.schema import ExperimentConfig
+from lit_transformer.data.cache import cache_root
 from lit_transformer.data.loader import LoaderDied
-from lit_transformer.models.flops import flops_per_token
 from lit_transformer.processes.memory import keep_freed_memory
 from lit_transformer.processes.progress_file import Phase
 from lit_transformer.records.atomic import is_full, read_json
@@ -25,6 +25,7 @@ from lit_transformer.records.run_folder import RunFolder, Status
 from lit_transformer.records.sweep_folder import sweep_of
 from lit_transformer.training.assemble import Assembled, assemble, world_size
 from lit_transformer.training.checkpoints import check_space
+from lit_transformer.training.counted import counted_flops_per_token
 from lit_transformer.training.identity import identity
 from lit_transformer.training.measure import peak_memory_bytes
 from lit_transformer.training.non_finite import Diverged
@@ -126,7 +127,7 @@ class _Training:
 def _result(made: Assembled, pruned: Request | None) -> Result:
     parts, steps = made.parts, made.trainer.global_step
     tokens = steps * parts.tokens_per_step
-    flops = flops_per_token(parts.task.config)
+    flops = counted_flops_per_token(parts.task.config, cache_root())
     return Result(
         status="pruned" if made.end.pruned else "complete",
         error=pruned.why if pruned else None,

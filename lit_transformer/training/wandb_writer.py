@@ -7,7 +7,8 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,26 +26,41 @@ TICK_SECONDS = 0.5
 
 
 def serve(connection: Connection) -> int:
-    """Obey ("open", folder), ("close", folder) and ("end", "") until the pipe closes.
+    """Obey ("open", folder), ("close", folder) and ("end", "") until the pipe closes; an opened folder is sent back.
 
-    W&B's trouble (no network, a full disk) is reported and never stops a training: metrics.jsonl has everything.
+    A folder that is closed and was not opened here is one that another writer left unfinished. W&B's trouble (no
+    network, a full disk) is reported and never stops a training: metrics.jsonl has everything.
     """
+    _guarded(list_packages_once)
     open_runs: dict[str, Followed] = {}
+    begun: set[str] = set()
+    """Folders that were opened here, also those of which W&B wanted to know nothing."""
     while True:
         try:
             verb, folder = connection.recv() if connection.poll(TICK_SECONDS) else ("tick", "")
         except (EOFError, OSError):
             verb, folder = "end", ""
-        if verb == "open":
+        if verb == "open" or (verb == "close" and folder not in begun):
+            begun.add(folder)
             _guarded(partial(_open, open_runs, folder))
-        elif verb == "close" and folder in open_runs:
-            _guarded(open_runs.pop(folder).finish)
+            with suppress(OSError):  # nobody is there any more
+                connection.send(folder)
+        if verb == "close":
+            begun.discard(folder)
+            if folder in open_runs:
+                _guarded(open_runs.pop(folder).finish)
         elif verb == "end":
             for followed in open_runs.values():
                 _guarded(followed.finish)
             return 0
         for followed in open_runs.values():
             _guarded(followed.carry)
+
+
+def list_packages_once() -> None:
+    """Keep wandb's list of the installed packages: making it anew is four fifths of what a run costs it."""
+    list_packages = wandb.util.working_set
+    wandb.util.working_set = cache(lambda: tuple(list_packages()))
 
 
 def _open(open_runs: dict[str, "Followed"], folder: str) -> None:

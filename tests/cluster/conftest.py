@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.pilots import Pilots
+
 NODES = ("n1", "n2")
 DAEMONS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "salloc", "scancel", "sinfo", "squeue")
 # the names n1 and n2 resolve nowhere: SLURM alone knows their addresses, as on some clusters
@@ -40,9 +42,17 @@ SelectTypeParameters=CR_CPU
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-KillWait=20
+KillWait=60
+# a requeued job waits no longer than it must; SLURM's own interval is a minute
+SchedulerParameters=sched_interval=1,bf_interval=1
+# a job for `urgent` puts those of `main` back into the queue
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+# no device behind it: what SLURM makes of --gpus needs none
+GresTypes=gpu
 {nodes}
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
 """
 
 
@@ -62,7 +72,8 @@ class Cluster:
         key.chmod(0o400)
         ports = free_ports(1 + len(NODES))
         nodes = [
-            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=1 State=UNKNOWN"
+            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=1 Gres=gpu:1 "
+            "State=UNKNOWN"
             for name, port in zip(NODES, ports[1:], strict=True)
         ]
         config = CONFIG.format(
@@ -70,6 +81,7 @@ class Cluster:
             nodes="\n".join(nodes),
         )  # fmt: skip
         (self.folder / "slurm.conf").write_text(config)
+        (self.folder / "gres.conf").write_text("".join(f"NodeName={name} Name=gpu File=/dev/null\n" for name in NODES))
         names = {"socket": "socket", "key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         self._daemon("munged", "--foreground", "--force", *(f"--{o}={self.folder}/munge.{n}" for o, n in names.items()))
         wait_for((self.folder / "munge.socket").exists, self.said)
@@ -77,7 +89,8 @@ class Cluster:
         for name in NODES:
             (self.folder / name).mkdir()
             self._daemon("slurmd", "-D", "-N", name)
-        wait_for(lambda: self.shell("sinfo", "-h", "-N", "-o", "%T").stdout.split() == ["idle"] * len(NODES), self.said)
+        states = ("sinfo", "-h", "-N", "-p", "main", "-o", "%T")
+        wait_for(lambda: self.shell(*states).stdout.split() == ["idle"] * len(NODES), self.said)
 
     def stop(self) -> None:
         """End the jobs and every process of the cluster; a daemon that does not go is killed."""
@@ -162,3 +175,9 @@ def cluster() -> Iterator[Cluster]:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture
+def pilots(cluster: Cluster, tmp_path: Path) -> Callable[[str], Pilots]:
+    """Makes a sweep of the text of its file."""
+    return lambda sweep: Pilots(cluster, tmp_path, sweep)

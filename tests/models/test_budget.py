@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from lit_transformer.config.models import (
     TransformerConfig,
 )
 from lit_transformer.config.schema import ObjectiveConfig
-from lit_transformer.models.budget import _size, base_channels_for, polynomial, solve_width, unit_of
+from lit_transformer.models.budget import _size, polynomial, solve_width, unit_of
 from lit_transformer.models.flops import training_cost
 from lit_transformer.models.for_task import network_for
 
@@ -180,29 +180,36 @@ def cost(config: SegmenterConfig) -> int:
     return training_cost(config, "segmentation").flops_per_token
 
 
+def of_cost(config: SegmenterConfig, flops_per_pixel: int) -> SegmenterConfig:
+    """The settings with the base_channels that are solved for this cost."""
+    return cast(SegmenterConfig, solve_width(config, "segmentation", PIXELS, "flops_per_token", flops_per_pixel))
+
+
 @pytest.mark.parametrize("base_channels", [1, 2, 3, 17, 32])
 def test_its_own_cost_gives_its_own_width(base_channels: int) -> None:
     config = replace(CONFIG, base_channels=base_channels)
-    assert base_channels_for(CONFIG, cost(config)) == config
+    assert of_cost(CONFIG, cost(config)) == config
 
 
 @pytest.mark.parametrize(
     ("upsampling", "skip"), itertools.product(("bilinear", "transposed", "pixel_shuffle"), ("none", "concat", "add"))
 )
-def test_the_nearest_width_within_five_per_cent(upsampling, skip) -> None:
-    target = cost(replace(CONFIG, base_channels=24))
-    solved = base_channels_for(replace(CONFIG, upsampling=upsampling, skip=skip), target)
+def test_of_all_widths_the_nearest_is_solved(upsampling, skip) -> None:
+    model = replace(CONFIG, upsampling=upsampling, skip=skip)
+    target = int(cost(replace(model, base_channels=24)) * 1.01)
+    solved = of_cost(model, target)
     assert (solved.upsampling, solved.skip) == (upsampling, skip)
     distances = {
         width: abs(cost(replace(solved, base_channels=width)) - target)
         for width in range(solved.base_channels - 2, solved.base_channels + 3)
     }
     assert min(distances, key=lambda width: distances[width]) == solved.base_channels
-    assert distances[solved.base_channels] < 0.05 * target
+    assert distances[solved.base_channels] < 0.02 * target
 
 
-def test_less_than_one_channel_costs_is_one_channel() -> None:
-    assert base_channels_for(CONFIG, 1).base_channels == 1
+def test_less_than_one_channel_costs_is_refused_with_the_narrowest() -> None:
+    with pytest.raises(UserError, match=r"the nearest sizes, .*\(base_channels 1\)"):
+        of_cost(CONFIG, 1)
 
 
 def test_a_segmenters_budget_is_met_or_refused_with_the_widths_around_it() -> None:

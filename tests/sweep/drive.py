@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.sweep import pool
 from lit_transformer.sweep.joining import sweep_agent
 from lit_transformer.sweep.run import sweep_retry, sweep_run
 
 
 def main(asked: dict[str, object]) -> int:
+    pool.WORKER = str(asked.get("worker", pool.WORKER))
     try:
         if "retry" in asked:
             status, _ = sweep_retry(Path(str(asked["retry"])), workers=1)
@@ -28,6 +30,8 @@ def main(asked: dict[str, object]) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     assert "torch" not in sys.modules
     return status
 

@@ -1,12 +1,16 @@
 """The dry run: real sizes, impossible cells with their reason, nothing trained."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.sweep.begin import stop_rule
 from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
+from lit_transformer.sweep.file import read_sweep
 
 
 def test_a_dry_run_prints_every_cell_and_trains_nothing(
@@ -28,6 +32,32 @@ def test_a_dry_run_prints_every_cell_and_trains_nothing(
     assert "impossible  num_heads=3,num_layers=1: model.num_heads" in out
     assert f"{parameters['num_heads=1,num_layers=1']:,.0f}" in out
     assert [cell["problem"] is None for cell in dry.to_json()["cells"]] == [True, True, False, False]  # type: ignore[index, attr-defined]
+
+
+def test_a_dry_run_shows_how_trials_stop_and_share_gpus(
+    write_sweep: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = write_sweep("seed: {values: [0]}")
+    sweep.write_text(sweep.read_text() + "early_terminate: {type: hyperband, min_iter: 2, eta: 3}\n")
+
+    with pytest.raises(UserError, match="--per-device 2: got a sweep on a CPU"):
+        sweep_dry_run(str(sweep), overrides=["trainer.accelerator=cpu"], per_device=2, output=tmp_path / "runs")
+    dry = sweep_dry_run(str(sweep), stopper="asha", output=tmp_path / "runs")
+
+    def shown(**other: Any) -> str:
+        print_dry_run(dataclasses.replace(dry, **other))
+        return " ".join(capsys.readouterr().out.split())
+
+    early, file = "trials that fall behind are stopped early:", read_sweep(sweep)
+    assert f"{early} asha, by val/loss after 2 values of it and 3 times as many each time" in shown()
+    assert dry.stop is not None
+    assert dry.to_json()["stop"] == {**dataclasses.asdict(dry.stop), "bands": list(dry.stop.bands)}
+    hyperband = "hyperband, by val/loss after 2, 6, 18, 54, ... values of it, eta 3, by the value there"
+    assert f"{early} {hyperband}" in shown(stop=stop_rule(file))
+    assert early not in shown(stop=stop_rule(file, "none"))
+    assert "no cell is begun once val/loss has reached 1.5 in one" in shown(target=1.5)
+    shared = dataclasses.replace(dry.slots, workers=4, gpus=[["0"], ["1"], ["0"], ["1"]])
+    assert "4 workers on 2 GPUs" in shown(slots=shared)
 
 
 def test_data_that_cannot_be_prepared_are_the_users(write_sweep: Callable[..., Path], tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from lit_transformer.compare.read import read_runs
 from lit_transformer.records.requests import read_request
+from lit_transformer.records.run_folder import read_rows
 from lit_transformer.records.sweep_folder import SweepFolder
-from lit_transformer.sweep.judge import AGAIN_SECONDS, Judge, StopRule, append_stop, read_stops
+from lit_transformer.sweep.judge import AGAIN_SECONDS, Judge, StopRule, append_stop
 from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.plan import read_plan
 from lit_transformer.sweep.status import print_status, sweep_status
@@ -66,7 +67,7 @@ def test_a_bad_cell_is_stopped_early(
     assert (stop["threshold"], stop["rank"], stop["of"]) == (at_band[1], 3, 3)
     assert result["error"].startswith("hyperband: val/loss")
     assert read_request(cell) is None
-    assert [(item["cell"], item["band"], item["value"]) for item in read_stops(folder)] == [
+    assert [(item["cell"], item["band"], item["value"]) for item in read_rows(folder.stops_file)] == [
         (names["bad"], stop["band"], stop["value"])
     ]
 
@@ -119,13 +120,13 @@ def test_a_judge_looks_again_when_others_have_come_further(tmp_path: Path, monke
     request = read_request(folder.cell("c"))
     assert request is not None
     assert (request.what, request.why, request.details) == ("prune", str(verdict), verdict.to_json())
-    assert [item["cell"] for item in read_stops(folder)] == ["c"]
+    assert [item["cell"] for item in read_rows(folder.stops_file)] == ["c"]
     history(folder, "c", [5.0, 4.0, 4.0])
     clock[0] += AGAIN_SECONDS
     assert ours.look("c", names) is None  # it was asked
     other, clock = judge(folder, monkeypatch)
     assert other.look("c", names) is None  # and so it is for whoever takes the cell over
-    assert len(read_stops(folder)) == 1
+    assert len(read_rows(folder.stops_file)) == 1
 
 
 def test_asynchronous_halving_judges_a_trial_once_a_rung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +154,8 @@ def test_stops_of_several_workers_stand_whole(tmp_path: Path) -> None:
     verdict = Verdict(stop=True, rule="asha", metric="m", band=1, value=2.0, threshold=1.0, rank=2, of=2)
     for cell in ("a", "b"):
         append_stop(folder, cell, verdict)
-    assert [item["cell"] for item in read_stops(folder)] == ["a", "b"]
-    assert {key: read_stops(folder)[0][key] for key in ("rule", "band", "value", "threshold", "rank", "of")} == {
+    stops = read_rows(folder.stops_file)
+    assert [item["cell"] for item in stops] == ["a", "b"]
+    assert {key: stops[0][key] for key in ("rule", "band", "value", "threshold", "rank", "of")} == {
         "rule": "asha", "band": 1, "value": 2.0, "threshold": 1.0, "rank": 2, "of": 2,
     }  # fmt: skip

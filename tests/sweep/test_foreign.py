@@ -14,11 +14,19 @@ import pytest
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.locks import is_locked
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.begin import begin_growth, first_cells
 from lit_transformer.sweep.choice import Choice
 from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 from lit_transformer.sweep.extending import sweep_extend
+from lit_transformer.sweep.file import read_sweep
+from lit_transformer.sweep.foreign import foreign_plan, freeze_foreign
+from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.plan import read_configs, read_plan, write_plan
 from lit_transformer.sweep.program import Program
+from lit_transformer.sweep.propose import Next, Proposer, seen_points
 from lit_transformer.sweep.run import sweep_run
+from lit_transformer.sweep.search import Frozen, freeze_search
 from lit_transformer.sweep.status import sweep_status
 from tests.waiting import wait_for
 
@@ -105,7 +113,8 @@ def test_an_ordinary_wandb_script_runs_offline_and_its_metric_is_shown(sweep: Pa
         ("", {"overrides": ["lr=1"]}, ["lr=1", "a command of its own", "under the file's parameters"]),
         ("", {"seeds": 3}, ["--seeds 3", "seed: {values: [0, 1, 2]}"]),
         ("", {"workers": 0}, ["--workers 0"]),
-        ("early_terminate: {type: hyperband, min_iter: 2}\n", {}, ["early_terminate", "mine.yaml:", "at its end"]),
+        ("", {"per_device": 2}, ["--per-device 2", "--workers N"]),
+        ("", {"stopper": "hyperband"}, ["--stopper hyperband", "mine.yaml", "no early_terminate"]),
     ],
 )
 def test_what_has_no_meaning_there(sweep: Path, more: str, asked: dict[str, object], words: list[str]) -> None:
@@ -127,6 +136,48 @@ def test_a_dry_run_lists_the_cells(sweep: Path, capsys: pytest.CaptureFixture[st
     assert dry.seconds == 0
     assert not Path("runs").exists()
     json.dumps(dry.to_json())
+
+
+def test_a_bayes_search_of_a_programs_settings_grows_from_what_it_logged(sweep: Path, tmp_path: Path) -> None:
+    text = sweep.read_text().replace("method: grid", "method: bayes\nrun_cap: 3")
+    sweep.write_text(text.replace("lr: {value: 0.5}", "lr: {min: 0.0, max: 1.0}\n  seed: {values: [0, 1]}"))
+    dry = sweep_dry_run("mine.yaml")
+    assert (dry.points, dry.unproposed) == (3, 0)
+    file = read_sweep(sweep)
+    growth = begin_growth(file)
+    assert growth is not None and [axis.key for axis in growth.search.axes] == ["lr", "model.width", "seed"]
+    folder = SweepFolder(tmp_path / "runs")
+    freeze_foreign(folder, file)
+    freeze_search(folder, Frozen(growth=growth))
+    write_plan(folder, foreign_plan(file, 1, overrides=[], seeds=None, choice=None, first=first_cells(growth)), {})
+    leader = Proposer(folder, growth, Holder.here("test"))
+    assert [leader.propose() for _ in range(3)] == [Next.GROWN, Next.GROWN, Next.OVER]
+    plan, configs = read_plan(folder), read_configs(folder)
+    assert [cell.name for cell in plan.cells] == [cell.name for cell in dry.plan.cells]
+    for cell in plan.cells:
+        values = cell.values
+        assert configs[cell.name].config == {
+            "lr": values["lr"], "model": {"width": values["model.width"]}, "seed": values["seed"],
+        }  # fmt: skip
+    folder.cell(plan.cells[0].name).path.mkdir(parents=True)
+    folder.cell(plan.cells[0].name).metrics_file.write_text('{"step": 0, "loss": 0.5}\n')
+    assert [item.values for item in seen_points(folder, plan, "minimize")] == [(0.5,), (), ()]
+    with pytest.raises(UserError, match="has no list of points"):
+        sweep_extend(folder.path, "mine.yaml")
+    with pytest.raises(UserError, match="a command of its own"):
+        begin_growth(file, seeds=3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_whole_bayes_sweep_of_a_program(sweep: Path) -> None:
+    text = sweep.read_text().replace("method: grid", "method: bayes\nrun_cap: 2")
+    sweep.write_text(text.replace("lr: {value: 0.5}", "lr: {min: 0.0, max: 1.0}").replace("[2, 3, 4]", "[2, 4]"))
+    status, path = sweep_run("mine.yaml")
+    views = sweep_status(path).views
+    assert (status, [view.state for view in views]) == (0, ["complete", "complete"])
+    for view in views:
+        assert view.metric == pytest.approx(view.values["model.width"] * view.values["lr"] / 4)  # type: ignore[operator]
 
 
 def program(folder: Path, code: str, *, words: list[str] | None = None) -> tuple[Program, RunFolder]:
@@ -189,3 +240,13 @@ def test_a_program_that_outlives_its_keeper_keeps_the_folder(tmp_path: Path) -> 
     assert is_locked(run.lock.path)
     child.kill()
     wait_for(lambda: not is_locked(run.lock.path), 20)
+
+
+def test_a_program_dies_with_a_keeper_that_was_killed(tmp_path: Path) -> None:
+    started, run = program(tmp_path, TERM)
+    wait_for(lambda: "up" in run.log_file.read_text(), 60)
+    (child,) = psutil.Process(started._keeper.pid).children()
+    os.kill(started._keeper.pid, signal.SIGKILL)
+    assert end(started) == -signal.SIGKILL
+    assert not psutil.wait_procs([child], timeout=20)[1]
+    assert not is_locked(run.lock.path)

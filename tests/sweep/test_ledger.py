@@ -193,6 +193,7 @@ def test_of_two_takers_of_a_stale_claim_exactly_one_wins_100_of_100(tmp_path: Pa
         taker.join(60)
     one, two = (json.loads(file.read_text()) for file in files)
     assert [a + b for a, b in zip(one, two, strict=True)] == [1] * 100
+    assert not list(tmp_path.rglob(".clock-*"))  # who looks leaves nothing behind
 
 
 def test_eight_processes_and_kills_lose_no_cell_and_run_none_twice(tmp_path: Path) -> None:

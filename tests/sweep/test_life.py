@@ -17,6 +17,7 @@ from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.plan import read_configs, read_plan
 from lit_transformer.sweep.status import sweep_status
 from lit_transformer.sweep.watching import sweep_stop, sweep_watch
+from tests.training.test_wandb import assert_history_is_the_log, records
 
 pytestmark = pytest.mark.timeout(900)
 LONGER = ["trainer.max_steps=200", "trainer.val_every=100", "trainer.checkpoint_every=10", "trainer.threads=1"]
@@ -76,6 +77,65 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
         heads, seed = name.split(",")[0], 1 if "seed=1" in name else 0
         ours, theirs = RunFolder(run.folder / "cells" / name), RunFolder(calm.folder / "cells" / f"{heads},seed={seed}")
         assert ours.metrics_file.read_bytes() == theirs.metrics_file.read_bytes() != b""
+
+
+@pytest.mark.slow
+def test_signals_to_a_trial_or_a_worker_cost_no_retry_and_no_number(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any]
+) -> None:
+    sweep = write_sweep("seed: {values: [0]}")
+    calm = drive(sweep, "calm", overrides=[*LONG, "trainer.max_steps=600"])
+    assert calm.wait() == 0, calm.log.read_text()
+    run = drive(sweep, overrides=[*LONG, "trainer.max_steps=600"])
+    step = 0
+    for number, times in ((signal.SIGTERM, 1), (signal.SIGUSR1, 2), (signal.SIGINT, 3), (signal.SIGTERM, 4)):
+        trial = run.until(lambda least=step + 20: run.trials(steps=least)).popitem()[1]
+        (run.workers()[0] if times == 4 else trial).send_signal(number)
+        run.until(lambda times=times: ends(run.folder, "seed=0") == ["preempted"] * times)
+        step = RunFolder(run.folder / "cells" / "seed=0").read_metrics()[-1]["step"] or 0
+    assert run.wait() == 0, run.log.read_text()
+    said = run.log.read_text()
+    assert said.count("seed=0: its process was asked to end by a signal; it goes on") == 3
+    assert said.count("a worker was asked to end by a signal; another takes its place") == 1
+    assert ends(run.folder, "seed=0") == [*["preempted"] * 4, "complete"]
+    ours, theirs = (RunFolder(folder / "cells" / "seed=0") for folder in (run.folder, calm.folder))
+    assert ours.log_file.read_text().count("going on from last.ckpt, step") == 4
+    assert ours.metrics_file.read_bytes() == theirs.metrics_file.read_bytes() != b""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["worker", "all"])
+def test_a_worker_killed_between_a_result_and_its_record_leaves_nothing_undone(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
+    monkeypatch.setenv("MORTAL", killed)
+    run = drive(
+        write_sweep("seed: {values: [0]}"), overrides=["tracking.wandb=offline"], worker="tests.sweep.mortal_worker"
+    )
+    assert run.wait() == 0, run.log.read_text()
+    assert "a worker died (exit status -9) while it ran seed=0: lost" in run.log.read_text()
+    assert ends(run.folder, "seed=0") == ["lost", "complete"]
+    cell = RunFolder(run.folder / "cells" / "seed=0")
+    assert "going on" not in cell.log_file.read_text()  # the trial was not run again
+    found = records(cell.path)
+    assert [record["run"] for record in found if record["type"] == "run"][-1]["tags"] == ["complete"]
+    assert_history_is_the_log(found, cell)
+
+
+@pytest.mark.slow
+def test_a_cell_that_wandb_shows_otherwise_fails_however_short_it_is(
+    write_sweep: Callable[..., Path], drive: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.yaml").write_text("wandb_version: 1\nseed: {value: 99}\n")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(tmp_path / "agent.yaml"))
+    short = ["trainer.max_steps=1", "trainer.val_every=1", "tracking.log_every=1", "tracking.wandb=offline"]
+    run = drive(write_sweep("seed: {values: [0]}"), overrides=short)
+    assert run.wait() == 1, run.log.read_text()
+    (view,) = sweep_status(run.folder).views
+    assert view.state == "failed" and "seed: 0 -> 99" in str(view.reason)
+    monkeypatch.delenv("WANDB_SWEEP_PARAM_PATH")
+    again = drive(None)
+    assert again.wait() == 0, again.log.read_text()
 
 
 @pytest.mark.slow

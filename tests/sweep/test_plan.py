@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from lit_transformer.config.errors import UserError
+from lit_transformer.config.layers import flatten
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.plan import (
     Plan,
     PlannedCell,
     differences,
-    flat,
     read_configs,
     read_plan,
     with_dotted,
@@ -103,6 +103,6 @@ def test_folders_that_hold_no_sweep(folder: SweepFolder, tmp_path: Path) -> None
 
 def test_dotted_and_nested_are_inverse() -> None:
     nested = {"a": {"b": 1, "c": {"d": None}}, "e": [1]}
-    assert with_dotted({}, dict(flat(nested))) == nested
+    assert with_dotted({}, flatten(nested)) == nested
     assert with_dotted(nested, {"a.b": 2, "x.y": 3})["a"] == {"b": 2, "c": {"d": None}}
     assert nested["a"]["b"] == 1  # type: ignore[index]

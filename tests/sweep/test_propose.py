@@ -141,15 +141,13 @@ def test_what_came_of_a_point(begun: Callable[..., SweepFolder]) -> None:
     ]  # fmt: skip
 
 
-def test_the_target_ends_it(begun: Callable[..., SweepFolder]) -> None:
+def test_a_closed_sweep_proposes_nothing_more(begun: Callable[..., SweepFolder]) -> None:
     folder = begun(end="run_cap: 4")
-    growth = read_search(folder).growth
-    assert growth is not None
-    freeze_search(folder, Frozen(growth=replace(growth, target=1.5)))
     end(folder, read_plan(folder).cells[0].name, "complete", [2.0, 1.4])
+    Ledger(folder.claims, [], Holder.here("test")).close("the target is reached")
     assert proposer(folder).propose() is Next.OVER
-    assert why_ended(folder) == "the target 1.5 is reached: 1.4"
-    assert sweep_status(folder.path).exit_status == 0
+    status = sweep_status(folder.path)
+    assert (status.exit_status, status.unproposed, status.closed) == (0, 0, "the target is reached")
 
 
 def test_a_list_of_points_is_used_up(begun: Callable[..., SweepFolder]) -> None:

@@ -64,6 +64,19 @@ def test_every_state(folder: SweepFolder) -> None:
     assert status.driven  # by whoever holds the cell that runs
 
 
+def test_what_was_never_begun_is_unneeded_in_a_closed_sweep(
+    folder: SweepFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger(folder.claims, [], Holder.here("here")).close("the target is reached")
+    status = sweep_status(folder.path)
+    states = {view.cell: view.state for view in status.views}
+    assert (states["new"], states["lost"], states["busy"]) == ("unneeded", "waiting", "running")
+    print_status(status)
+    out = capsys.readouterr().out
+    assert "no cell is begun any more: the target is reached" in out
+    assert "1 of 6 cells done, 1 waiting, 1 running" in out and "1 unneeded" in out
+
+
 def test_it_prints_for_people_and_for_programs(folder: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
     status = sweep_status(folder.path)
     print_status(status)

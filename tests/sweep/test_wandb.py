@@ -16,7 +16,8 @@ from lit_transformer.records.run_folder import find_runs
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.file import read_sweep
 from lit_transformer.sweep.pushing import MARK, offline_file, sweep_push
-from lit_transformer.sweep.wandb import COMMAND, server_config
+from lit_transformer.sweep.run import sweep_run
+from lit_transformer.sweep.wandb import COMMAND, server_config, sweep_on_wandb
 from tests.sweep.wandb_server import StandIn, serving
 
 pytestmark = pytest.mark.timeout(600)
@@ -63,6 +64,27 @@ def test_the_server_gets_the_file_with_overrides_as_constants(write_sweep: Calla
     assert "command" not in file.source  # the file's own content is left as it is
     with pytest.raises(UserError, match="--seeds 0"):
         server_config(file, [], seeds=0)
+
+
+def test_an_override_is_checked_as_in_a_sweep_here(write_sweep: Callable[..., Path], tmp_path: Path) -> None:
+    nested = "model: {parameters: {num_heads: {values: [1, 2]}, dropout: {value: 0.0}}}"
+    sweep = write_sweep(nested)
+    file, text = read_sweep(sweep), sweep.read_text()
+    for method in ("grid", "random", "bayes"):  # the last two without a run_cap: the server needs none
+        sweep.write_text(text.replace("method: grid", f"method: {method}"))
+        with pytest.raises(UserError, match=r"(?s)model.num_heads=4, which the sweep varies.*fix "):
+            sweep_on_wandb(str(sweep), overrides=["model.num_heads=4"])
+    with pytest.raises(UserError, match=r"trainer\.max_stepz"):
+        sweep_on_wandb(str(sweep), overrides=["trainer.max_stepz=4"])
+    parameters = server_config(file, ["model.dropout=0.5"], seeds=None)["parameters"]
+    assert parameters == {  # once, in its place: a dotted one beside it would be a second value
+        **file.source["parameters"],  # type: ignore[dict-item]
+        "model": {"parameters": {"num_heads": {"values": [1, 2]}, "dropout": {"value": 0.5}}},
+    }
+    own = tmp_path / "own.yaml"
+    own.write_text("method: grid\nprogram: train.py\nparameters: {lr: {values: [1, 2]}}\n")
+    with pytest.raises(UserError, match="a command of its own"):
+        sweep_on_wandb(str(own), overrides=["lr=1"])
 
 
 @pytest.mark.slow
@@ -132,6 +154,51 @@ def test_a_push_uploads_each_run_once(
     failed = sweep_push(run.folder)
     assert list(failed.failed) == ["seed=0"] and failed.exit_status == 1
     json.dumps(failed.to_json())
+
+
+PROGRAM = """
+import wandb
+
+with wandb.init() as run:
+    for step in range(3):
+        run.log({"loss": run.config["width"] / (step + 1)})
+"""
+
+
+@pytest.mark.slow
+def test_a_push_uploads_the_runs_of_a_program_once(
+    logged_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text(PROGRAM)
+    Path("own.yaml").write_text(f"""
+method: grid
+program: train.py
+project: mine
+metric: {{name: loss, goal: minimize}}
+parameters: {{width: {{values: [1, 2]}}}}
+command: [{sys.executable}, "${{program}}"]
+""")
+    status, path = sweep_run("own.yaml")
+    assert status == 0
+    assert logged_in.queries == []  # its runs were offline
+    cells = ["width=1", "width=2"]
+    done = shell("push", str(path), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pushed"] == cells
+    before = len(logged_in.runs)
+    again = shell("push", str(path), "--json")
+    assert json.loads(again.stdout)["earlier"] == cells
+    assert len(logged_in.runs) == before
+    for cell in cells:
+        run = SweepFolder(path).cell(cell)
+        name = (run.path / "wandb-id.txt").read_text().strip()
+        assert logged_in.ended[name] == 1
+        rows = [{"step": row["_step"], "loss": row["loss"]} for row in logged_in.rows[name]]
+        assert rows == run.read_metrics() and len(rows) == 3
+    assert {run["name"] for run in logged_in.runs} == set(logged_in.rows)
+    assert {run["project"] for run in logged_in.runs} == {"mine"}
 
 
 def test_a_run_is_found_by_its_id(tmp_path: Path) -> None:

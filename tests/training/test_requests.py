@@ -1,12 +1,16 @@
 """A run is asked, by a file in its folder, to stop or that enough was seen of it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from lit_transformer.config.load import load_layers
 from lit_transformer.records.checkpoints import CheckpointFolder
 from lit_transformer.records.requests import Request, forget_request, read_request, write_request
 from lit_transformer.records.run_folder import RunFolder
+from lit_transformer.training.fit import reopened
+from lit_transformer.training.resume import frozen_layer
 from tests.training.proofs import complete, start
 from tests.waiting import wait_for
 
@@ -61,3 +65,14 @@ def test_what_is_no_request_asks_nothing(tmp_path: Path):
         assert read_request(run) is None
     forget_request(run)
     assert not run.request_file.exists()
+
+
+@pytest.mark.parametrize(("what", "holds"), [("stop", False), ("preempt", False), ("prune", True)])
+def test_a_cell_that_goes_on_forgets_old_requests_but_not_that_it_is_to_be_pruned(new_run, tmp_path, what, holds):
+    made, run = new_run(), RunFolder(tmp_path / "sweep" / "cells" / "a")
+    shutil.copytree(made.path, run.path)
+    for folder, kept in ((made, False), (run, holds)):
+        (tmp_path / "sweep" / "sweep.yaml").touch()
+        write_request(folder, Request(what=what, why=""))
+        reopened(folder, load_layers([frozen_layer(folder)]), allow_drift=False)
+        assert (read_request(folder) is not None) == kept

@@ -197,14 +197,53 @@ def locked(folder):
 
 
 @pytest.mark.slow
-def test_and_the_run_fails(tmp_path, tiny_experiment):
+@pytest.mark.parametrize("steps", [1, 100000])  # the shorter one is over before W&B has begun
+def test_and_the_run_fails(tmp_path, tiny_experiment, steps):
     command = [sys.executable, "-m", "lit_transformer.cli", "fit", str(tiny_experiment), "--output", str(tmp_path)]
-    length = ["trainer.max_steps=100000", "trainer.val_every=100000", "tracking.log_every=20"]
+    length = [f"trainer.max_steps={steps}", "trainer.val_every=100000", "tracking.log_every=20"]
     environment = {**os.environ, **locked(tmp_path)}
     done = subprocess.run([*command, *length], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2, done.stderr
     result = RunFolder(next(tmp_path.glob("*/*/config.yaml")).parent).read_result()
     assert result["status"] == "failed" and "seed: 0 -> 99" in result["error"]
+
+
+CUT = """
+import os, signal, sys
+from pathlib import Path
+from lit_transformer.processes.trial import WRITER_PRELOAD, TrialRunner
+
+run, killed = Path(sys.argv[1]), sys.argv[2]
+runner = TrialRunner(WRITER_PRELOAD)
+runner.track(run)
+runner.await_tracking(run)
+os.kill(os.getpid() if killed == "worker" else runner._writer.pid, signal.SIGKILL)
+runner._writer.wait()
+runner.end(run)
+runner.close()
+"""
+
+
+@pytest.mark.parametrize("killed", ["worker", pytest.param("writer", marks=pytest.mark.slow)])
+def test_a_run_that_was_being_carried_is_finished_whoever_is_killed(tmp_path, killed):
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.freeze(to_plain(ExperimentConfig()), {}, {})
+    run.metrics_file.write_text('{"step": 1, "train/loss": 2.5}\n')
+    write_json(run.result_file, {"status": "complete"})
+    done = subprocess.run([sys.executable, "-c", CUT, str(run.path), killed], check=False)
+    assert done.returncode == (-9 if killed == "worker" else 0)
+
+    def finished():
+        try:
+            return any(record["type"] == "exit" for record in records(run.path))
+        except (subprocess.CalledProcessError, AssertionError):  # not whole yet
+            return False
+
+    wait_for(finished)
+    found = records(run.path)
+    assert [record["run"] for record in found if record["type"] == "run"][-1]["tags"] == ["complete"]
+    assert_history_is_the_log(found, run)
 
 
 def test_config_differences_are_of_any_depth():

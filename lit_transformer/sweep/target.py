@@ -1,0 +1,39 @@
+"""`metric.target`: once a run has logged a value that reaches it, no cell is begun any more, whatever the method.
+
+As W&B describes it: runs that have begun go on to their ends.
+"""
+
+import time
+
+from lit_transformer.records.sweep_folder import SweepFolder
+from lit_transformer.sweep.judge import Histories
+from lit_transformer.sweep.ledger import Ledger
+
+LOOK_SECONDS = 1.0
+"""Between looks at a running trial's log."""
+
+
+class Target:
+    """Looks at the cells that a worker runs, and closes the sweep's ledger when one reaches the target."""
+
+    def __init__(self, folder: SweepFolder, ledger: Ledger, *, metric: str, goal: str, value: float) -> None:
+        self._ledger, self._metric, self._goal, self._value = ledger, metric, goal, value
+        self._histories = Histories(folder, metric)
+        self._looked = 0.0
+
+    def look(self, cell: str, *, at_once: bool = False) -> str:
+        """Why the ledger was closed by this look, else nothing; once a second unless `at_once`. Raises OSError."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS and not at_once:
+            return ""
+        self._looked = now
+        values = self._histories.of(cell)
+        best = (min if self._goal == "minimize" else max)(values, default=None)
+        if best is None or not self._reaches(best) or self._ledger.why_closed():
+            return ""
+        why = f"the target {self._value:g} of {self._metric} is reached: {best:.6g} in {cell}"
+        self._ledger.close(why)
+        return why
+
+    def _reaches(self, value: float) -> bool:
+        return value <= self._value if self._goal == "minimize" else value >= self._value
