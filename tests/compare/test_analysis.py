@@ -15,6 +15,9 @@ from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.report import report_html
 from lit_transformer.records.analysis import heads_file, sweep_analysis_file
 from lit_transformer.records.atomic import write_json
+from tests.compare.test_report import Seen, browser, look, quiet
+
+__all__ = ["browser", "look"]
 
 
 def heads_document(name: str = "gpt") -> dict[str, Any]:
@@ -159,3 +162,17 @@ def test_names_in_the_files_never_become_markup(nine: Path, hostile: str) -> Non
     for text in (section.html, json.dumps(section.figures)):
         assert "<img" not in text and "</script>" not in text and "<b>" not in text
     assert "&lt;img" in section.html and "%{x}$title" not in json.dumps(section.figures)
+
+
+def test_a_browser_draws_every_figure_of_it(nine: Path, look: Callable[..., Seen]) -> None:
+    write_json(sweep_analysis_file(nine), sweep_document())
+    write_json(heads_file(nine / read_comparison(nine).runs["run"][0]), heads_document())
+    seen = look(nine)
+    seen.page.wait_for_function("document.querySelectorAll('#analysis-card .plot-container').length === 7")
+    titles = seen.page.eval_on_selector_all("#analysis-card .gtitle", "nodes => nodes.map(node => node.textContent)")
+    assert len(titles) == 7 and "val/loss: trained with few heads, or pruned to them" in titles
+    labels = seen.page.eval_on_selector_all(
+        "#analysis-2 .heatmap-label", "nodes => nodes.map(node => node.textContent)"
+    )
+    assert labels.count("0.500") == 6 and labels.count("-0.500") == 2
+    quiet(seen)
