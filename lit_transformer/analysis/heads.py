@@ -19,8 +19,6 @@ from lit_transformer.records.analysis import ANALYSIS_VERSION, head_arrays_file,
 from lit_transformer.records.atomic import write_atomic, write_json
 from lit_transformer.records.checkpoints import CheckpointFolder
 
-BATCHES = 16
-"""Validation batches that are looked at, unless a number is given."""
 MEASURES = ("gradient", "removal", "entropy", "distance")
 
 
@@ -85,7 +83,7 @@ class HeadAnalysis:
         return heads_file(run)
 
 
-def analyze_heads(path: Path, *, batches: int = BATCHES, device: str = "auto") -> HeadAnalysis:
+def analyze_heads(path: Path, *, batches: int, device: str) -> HeadAnalysis:
     """Measure the heads of a run on the first `batches` of its validation split; raises UserError as `open_subject`."""
     check_batches(batches)
     subject = open_subject(path, batches=batches, device=device)

@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lit_transformer.compare.analysis_files import HeadsFile, Scaling
+from lit_transformer.compare.plain import label
 from lit_transformer.compare.statistics import rows_of
 from lit_transformer.compare.style import DASHES, LEGEND, OKABE_ITO, axis, base_layout, escape, figure_of, si
 
@@ -22,7 +23,7 @@ LIGHT = "rgba(0,114,178,0.15)"
 def heads_map(found: HeadsFile, measure: str) -> go.Figure:
     """One of the measures over head and layer; layers of an encoder-decoder by their kind of attention."""
     rows = rows_of(found.heads)
-    lines = list(dict.fromkeys(f"{row['attention']} {row['layer']}" for row in rows))[::-1]  # the first layer below
+    lines = list(dict.fromkeys(f"{row['attention']} {row['layer']}" for row in rows))
     heads = sorted({row["head"] for row in rows})
     values = {(f"{row['attention']} {row['layer']}", row["head"]): float(row[measure]) for row in rows}
     grid = [[values.get((line, head), math.nan) for head in heads] for line in lines]
@@ -43,7 +44,7 @@ def heads_map(found: HeadsFile, measure: str) -> go.Figure:
         hovertemplate="%{y}, head %{x}: %{z:.4g}<extra></extra>",
     )
     plain = {"type": "category", "showgrid": False, "ticks": ""}
-    figure.update_layout(xaxis=axis("head", **plain), yaxis=axis("layer", **plain, autorange="reversed"))
+    figure.update_layout(xaxis=axis("head", **plain), yaxis=axis("layer", **plain))
     return figure
 
 
@@ -83,7 +84,7 @@ def few_heads_figure(matches: pd.DataFrame) -> go.Figure:
         ordered = rows.sort_values("heads")
         last = ordered.iloc[-1]  # both end at the network with the most heads
         for kind, dash in (("trained", "solid"), ("pruned", "dash")):
-            name = escape(f"{cell}, {kind}" if cell else kind)
+            name = escape(", ".join(part for part in (label(cell), kind) if part))
             figure.add_scatter(
                 x=[*ordered["heads"].tolist(), int(last["largest"])],
                 y=_finite([*ordered[kind].tolist(), float(last["unpruned"])]),
@@ -130,7 +131,7 @@ def scaling_figure(found: Scaling) -> go.Figure:
         mode="markers",
         name="cells",
         marker={"color": OKABE_ITO[1], "size": 9},
-        text=[escape(label) for label in cells["label"]],
+        text=[escape(name) for name in cells["label"]],
         hovertemplate="%{text}<br>%{x:.3s} parameters: %{y:.4g}<extra></extra>",
     )
     figure.add_scatter(

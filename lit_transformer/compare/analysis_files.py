@@ -75,7 +75,7 @@ def read_sweep_analysis(sweep: Path) -> SweepFile | None:
 def _whole(read: Callable[[dict[str, Any]], Found], document: dict[str, Any]) -> Found | None:
     try:
         return read(document) if document else None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):  # it may hold anything
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError):  # it may hold anything
         return None
 
 

@@ -22,6 +22,7 @@ Prediction = dict[str, object]
 class Predictions:
     """The rows of one run's split, by their number."""
 
+    run: Path
     split: str
     rows: list[Prediction]
     """In ascending order of `row`; beside it stand `hypothesis` and `reference`, or `predicted` and `label`."""
@@ -63,7 +64,7 @@ def read_predictions(run: Path, split: str) -> Predictions:
             f"{path} cannot be used: it is damaged or of another version ({error})\n"
             f"  fix      save it again: lit-transformer evaluate {run} --split {split}"
         ) from None
-    return Predictions(split, rows, statistics)
+    return Predictions(run, split, rows, statistics)
 
 
 def _statistics(rows: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.float64]]:
@@ -80,16 +81,16 @@ def paired_statistics(predictions: Sequence[Predictions], metric: str) -> list[N
     Raises UserError where a run lacks the metric, or the runs were evaluated on other rows or other references.
     """
     first = predictions[0]
-    for index, other in enumerate(predictions):
+    for other in predictions:
         if metric not in other.statistics:
             known = ", ".join(other.statistics) or "none"
-            raise UserError(f"the predictions of run {index + 1} have no {metric}\n  allowed  {known}")
+            raise UserError(f"the predictions of {other.run} have no {metric}\n  allowed  {known}")
         same = [row.get("row") for row in other.rows] == [row.get("row") for row in first.rows]
         for key in ("reference", "label"):
             same = same and [row.get(key) for row in other.rows] == [row.get(key) for row in first.rows]
         if not same or other.statistics[metric].shape != first.statistics[metric].shape:
             raise UserError(
-                f"runs 1 and {index + 1} were not evaluated on the same rows of the {first.split} split\n"
+                f"{first.run} and {other.run} were not evaluated on the same rows of the {first.split} split\n"
                 "  fix      compare runs of the same data, each after lit-transformer evaluate RUN"
             )
     return [each.statistics[metric] for each in predictions]

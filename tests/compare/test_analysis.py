@@ -15,6 +15,9 @@ from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.report import report_html
 from lit_transformer.records.analysis import heads_file, sweep_analysis_file
 from lit_transformer.records.atomic import write_json
+from tests.compare.test_report import Seen, browser, look, quiet
+
+__all__ = ["browser", "look"]
 
 
 def heads_document(name: str = "gpt") -> dict[str, Any]:
@@ -49,7 +52,8 @@ def sweep_document(layers: object = 2) -> dict[str, Any]:
     scaling = {
         "metric": "val/loss", "terms": ["parameters"], "at_bound": ["alpha"],
         "coefficients": {"E": {"value": 1.5, "low": 1.4, "high": 1.6}, "A": {"value": 300, "low": 1, "high": 900}},
-        "cells": [{**cell, "fitted": 2.1}], "held_out": {**cell, "predicted": 2.25, "error": 0.25, "relative_error": 0.125},
+        "cells": [{**cell, "fitted": 2.1}],
+        "held_out": {**cell, "predicted": 2.25, "error": 0.25, "relative_error": 0.125},
         "line": {"tokens": 1e7, "parameters": [1e6, 2e6], "loss": [2.1, 2.0], "low": [2.0, 1.9], "high": [2.2, 2.1]},
     }  # fmt: skip
     few = [match, {**one, "difference": 0.1, "verdict": "one seed"}]
@@ -73,9 +77,9 @@ def test_a_map_has_every_head_at_its_layer(heads: Any) -> None:
     (trace,) = heads_map(heads, "gradient").data
     assert list(trace.x) == ["0", "1"]
     found = dict(zip(trace.y, trace.z, strict=True))
-    assert found["decoder 1"] == pytest.approx((0.1, 1.1)) and found["cross 0"] == (0.0, 1.0) and len(found) == 4
+    assert found["decoder 1"] == pytest.approx((0.1, 1.1)) and found["cross 0"] == [0.0, 1.0] and len(found) == 4
     (apart,) = heads_map(heads, "distance").data
-    assert dict(zip(apart.y, apart.z, strict=True))["cross 0"] == (None, None)
+    assert dict(zip(apart.y, apart.z, strict=True))["cross 0"] == [None, None]
 
 
 def test_pruning_shows_each_order_and_the_mean_of_random_ones(heads: Any) -> None:
@@ -156,5 +160,19 @@ def test_names_in_the_files_never_become_markup(nine: Path, hostile: str) -> Non
     write_json(sweep_analysis_file(nine), other)
     section = analysis_section(nine, read_comparison(nine).runs)
     for text in (section.html, json.dumps(section.figures)):
-        assert "<img" not in text and "</script>" not in text and "<b>" not in text and "%{x}$title" not in text
-    assert "&lt;img" in section.html
+        assert "<img" not in text and "</script>" not in text and "<b>" not in text
+    assert "&lt;img" in section.html and "%{x}$title" not in json.dumps(section.figures)
+
+
+def test_a_browser_draws_every_figure_of_it(nine: Path, look: Callable[..., Seen]) -> None:
+    write_json(sweep_analysis_file(nine), sweep_document())
+    write_json(heads_file(nine / read_comparison(nine).runs["run"][0]), heads_document())
+    seen = look(nine)
+    seen.page.wait_for_function("document.querySelectorAll('#analysis-card .plot-container').length === 7")
+    titles = seen.page.eval_on_selector_all("#analysis-card .gtitle", "nodes => nodes.map(node => node.textContent)")
+    assert len(titles) == 7 and "val/loss: trained with few heads, or pruned to them" in titles
+    labels = seen.page.eval_on_selector_all(
+        "#analysis-2 .heatmap-label", "nodes => nodes.map(node => node.textContent)"
+    )
+    assert labels.count("0.500") == 6 and labels.count("-0.500") == 2
+    quiet(seen)

@@ -57,7 +57,7 @@ def test_runs_are_paired_over_the_same_rows_alone(tmp_path: Path) -> None:
     pair = paired_statistics([found["a"], found["b"]], "accuracy")
     assert [each.tolist() for each in pair] == [[[1, 1], [0, 1]], [[0, 1], [0, 1]]]
     for other in "cd":
-        with pytest.raises(UserError, match="runs 1 and 2 were not evaluated on the same rows of the test split"):
+        with pytest.raises(UserError, match=f"a and .*{other} were not evaluated on the same rows of the test split"):
             paired_statistics([found["a"], found[other]], "accuracy")
-    with pytest.raises(UserError, match="the predictions of run 1 have no bleu\n  allowed  accuracy"):
+    with pytest.raises(UserError, match="have no bleu\n  allowed  accuracy"):
         paired_statistics([found["a"], found["b"]], "bleu")
