@@ -6,7 +6,7 @@ from itertools import combinations
 import pandas as pd
 import plotly.graph_objects as go
 
-from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
+from lit_transformer.compare.comparison import MAX_SETTINGS, Comparison, default_axes, goal_of
 from lit_transformer.compare.curves import MAX_POINTS, read_curves
 from lit_transformer.compare.figures import (
     against,
@@ -31,7 +31,7 @@ MAX_CURVES = 128
 CURVE_POINTS = 30_000
 """Points of one figure of curves, shared among the runs."""
 MAX_AXES = 10
-"""Swept settings of the parallel coordinates: more axes than these stand too close."""
+"""Swept settings that are drawn, of a folder of runs that differ in thousands: more axes than these stand too close."""
 STATE = "state"
 
 Figure = dict[str, object]
@@ -66,7 +66,7 @@ def maps(comparison: Comparison, judged: Judged) -> list[Figure]:
     if x is None:
         return []
     pairs: list[tuple[str, str | None]] = [(x, y)]
-    pairs += [pair for pair in combinations(comparison.factors, 2) if {*pair} != {x, y}]
+    pairs += [pair for pair in combinations(comparison.factors[:MAX_AXES], 2) if {*pair} != {x, y}]
     names = [comparison.metric, *(name for name in comparison.metrics if name != comparison.metric)][:MAX_METRICS]
     shown: list[tuple[str, Reducer]] = [(name, "best") for name in names]
     shown += [(comparison.metric, reducer) for reducer in REDUCERS if reducer != "best" and len(pairs) > 1]
@@ -107,7 +107,7 @@ def _scatter(comparison: Comparison, judged: Judged) -> list[Figure]:
 
 def _importance(comparison: Comparison, judged: Judged) -> list[Figure]:
     effects = anova(comparison.runs, comparison.factors, comparison.metric)
-    shares = ped_anova(judged.cells, comparison.factors, comparison.goal)
+    shares = ped_anova(judged.cells, comparison.factors[:MAX_SETTINGS], comparison.goal)
     drawn = [variance_bars(effects, comparison.metric)] if effects else []
     drawn += [importance_bars(shares, comparison.metric)] if len(shares) > 1 else []
     return [plain_figure(figure) for figure in drawn]

@@ -77,6 +77,8 @@ def interval_text(metric: str, value: float, low: float, high: float) -> str:
         return ""
     if not math.isfinite(low):
         return figure_of(metric, value)
+    if "/" in metric and 1e-2 <= max(abs(low), abs(high)) < 1e3:
+        return f"{value:.3f} [{low:.3f}, {high:.3f}]"  # a small distance in the digits of its interval
     return f"{figure_of(metric, value)} {bracket(metric, low, high)}"
 
 

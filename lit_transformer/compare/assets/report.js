@@ -111,6 +111,7 @@
     document.querySelector(".overview").classList.add("alone");
   }
   data.scatter.forEach((figure, index) => draw(`scatter-${index}`, figure));
+  data.analysis.forEach((figure, index) => draw(`analysis-${index}`, figure));
   for (const index of [0, 1]) draw(`importance-${index}`, data.importance[index]);
   for (const name of ["parallel", "stops"]) {
     if (data[name].length) draw(`${name}-0`, data[name][0]);

@@ -7,6 +7,8 @@ from typing import Any
 
 from dash import Dash
 
+from lit_transformer.compare.plain import MAX_INT64
+
 UPDATE = "/_dash-update-component"
 DASH_PATHS = ("/_dash-layout", "/_dash-dependencies", "/_favicon.ico")
 SUITES = "/_dash-component-suites/"
@@ -48,7 +50,7 @@ class Requests:
     def is_update(self, body: bytes) -> bool:
         """Whether `body` asks for one of the pages' callbacks, with its own inputs, states and outputs."""
         try:
-            asked = json.loads(body)
+            asked = json.loads(body, parse_int=_whole, parse_constant=_whole)
         except (ValueError, RecursionError):
             return False
         if not isinstance(asked, dict) or not isinstance(asked.get("output"), str):
@@ -61,6 +63,14 @@ class Requests:
             and _same(asked.get("state", []), known["state"])
             and _is_output(asked.get("outputs"), asked["output"])
         )
+
+
+def _whole(text: str) -> int:
+    """A number that a browser can send: no NaN, none beyond 64 bits, which could not be sent back."""
+    value = int(text)
+    if abs(value) > MAX_INT64:
+        raise ValueError("too large")
+    return value
 
 
 def _same(given: object, known: list[dict[str, str]]) -> bool:

@@ -44,7 +44,7 @@ def against(
     figure = go.Figure(layout=base_layout(f"{metric} against {title}"))
     drawn = cells[cells["mean"].notna() & cells[cost].notna()]
     if goal is not None:
-        _add_front(figure, drawn, cost, goal)
+        _add_front(figure, drawn, cost, goal, legend)
     for row in rows_of(drawn):
         mean, sd = float(row["mean"]), float(row["sd"])
         name = ", ".join(f"{escape(key)} = {escape(row[key])}" for key in style.keys)
@@ -67,7 +67,7 @@ def against(
     return figure
 
 
-def _add_front(figure: go.Figure, drawn: pd.DataFrame, cost: str, goal: Goal) -> None:
+def _add_front(figure: go.Figure, drawn: pd.DataFrame, cost: str, goal: Goal, legend: bool) -> None:
     """A dotted line through the complete cells that none beats at their cost, and rings around them."""
     complete = drawn[drawn["status"] == "complete"]
     costs, values = complete[cost].astype(float).tolist(), complete["mean"].tolist()
@@ -81,5 +81,6 @@ def _add_front(figure: go.Figure, drawn: pd.DataFrame, cost: str, goal: Goal) ->
         line={"color": FRONT, "width": 1.4, "dash": "dot"},
         marker={"size": 16, "symbol": "circle-open", "color": FRONT},
         name="Pareto front",
+        showlegend=legend,
         hoverinfo="skip",
     )

@@ -49,6 +49,7 @@ def dimension(values: Sequence[object], title: str) -> Dimension:
     others = [value for value in distinct if not math.isfinite(number(value))]
     if len(distinct) <= MAX_CATEGORIES or not numeric or any(label(value) != "null" for value in others):
         place = {name: float(index) for index, name in enumerate(names)}
+        names = [_tick(number(value)) if abs(number(value)) >= 1e4 else label(value) for value in distinct]
         every = math.ceil(len(names) / MAX_NAMES)
         return Dimension(title, [place[label(value)] for value in values], [*place.values()][::every], names[::every])
     low, high = min(numeric), max(numeric)

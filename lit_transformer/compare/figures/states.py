@@ -32,10 +32,10 @@ def state_map(runs: pd.DataFrame, *, x: str | None, y: str | None) -> go.Figure:
     drawn_over = bool(axes) and all(runs[key].map(label).nunique() <= MAX_LEVELS for key in axes)
     places: dict[Place, list[Row]] = {}
     for index, row in enumerate(rows_of(runs)):
-        at = (label(row[y]) if y else "", label(row[x])) if drawn_over else (str(index // ROW), str(index % ROW))
+        at = (_value(row, y), _value(row, x)) if drawn_over else (str(index // ROW), str(index % ROW))
         places.setdefault(at, []).append(row)
     if drawn_over:
-        columns = [label(value) for value in values_of(runs, axes[0])] if x else [""]
+        columns = [label(value) for value in values_of(runs, x)] if x else [""]
         lines = [label(value) for value in values_of(runs, y)] if y else [""]
     else:
         columns, lines = (list(dict.fromkeys(place[part] for place in places)) for part in (1, 0))
@@ -53,6 +53,10 @@ def state_map(runs: pd.DataFrame, *, x: str | None, y: str | None) -> go.Figure:
         ),
     )  # fmt: skip
     return figure
+
+
+def _value(row: Row, key: str | None) -> str:
+    return label(row[key]) if key else ""
 
 
 def most_urgent(statuses: Iterable[object]) -> str:
