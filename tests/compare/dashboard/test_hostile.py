@@ -169,6 +169,7 @@ def test_tables_of_runs_show_hostile_text_as_it_is(seen: Seen) -> None:
     harmless(seen)
 
 
+@pytest.mark.slow
 def test_curves_show_hostile_text_as_it_is(seen: Seen) -> None:
     seen.open("/curves?metric=val/loss", "#curves-figure .scatterlayer .trace")
     names = [str(trace["name"]) for trace in seen.traces("curves-figure")]

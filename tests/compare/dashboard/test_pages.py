@@ -16,6 +16,7 @@ from lit_transformer.compare.style import mean_text
 from lit_transformer.records.run_folder import RunFolder
 from tests.compare.dashboard.site import Seen
 
+OTHERS = ("/curves", "/sweep", "/compare", "/run")
 ROWS = "document.querySelectorAll('#runs-grid .ag-center-cols-container .ag-row').length"
 
 
@@ -83,6 +84,7 @@ def test_runs_are_sorted_filtered_searched_and_grouped(six: Path, look: Callable
     seen.quiet()
 
 
+@pytest.mark.slow
 def test_table_is_saved_as_csv_as_it_is_shown(six: Path, look: Callable[..., Seen]) -> None:
     seen = look(six)
     seen.open("/?cols=model.num_heads~val/loss&q=complete", "#runs-grid .ag-row")
@@ -117,6 +119,7 @@ def test_new_runs_and_new_values_appear_by_themselves(
     seen.quiet()
 
 
+@pytest.mark.slow
 def test_curves_are_smoothed_zoomed_and_live(six: Path, look: Callable[..., Seen]) -> None:
     run = RunFolder(six / "gpt" / "r2")
     values = np.cumsum(np.random.default_rng(0).normal(size=20_000)).tolist()
@@ -152,6 +155,7 @@ def test_curves_are_smoothed_zoomed_and_live(six: Path, look: Callable[..., Seen
     seen.quiet()
 
 
+@pytest.mark.slow
 def test_groups_are_means_with_bands_over_seeds(six: Path, look: Callable[..., Seen]) -> None:
     seen = look(six)
     seen.open("/curves?metric=val/loss&group=model.num_heads&q=status=complete", "#curves-figure .scatterlayer .trace")
@@ -186,6 +190,7 @@ def write_samples(run: Path, steps: list[int], shade: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_run_shows_settings_machine_log_and_what_to_type(six: Path, look: Callable[..., Seen]) -> None:
     run = RunFolder(six / "gpt" / "r5")
     run.log_file.write_text("first line\nRuntimeError: no\n")
@@ -251,6 +256,7 @@ def test_runs_side_by_side_differ_first_and_share_one_slider(sampled: Path, look
     seen.quiet()
 
 
+@pytest.mark.slow
 def test_sweep_is_mapped_brushed_and_told_by_state(
     tmp_path: Path, look: Callable[..., Seen], sweep_writer: Callable[..., Path]
 ) -> None:
@@ -299,6 +305,7 @@ def test_sweep_is_mapped_brushed_and_told_by_state(
     seen.quiet()
 
 
+@pytest.mark.slow
 def test_address_holds_the_state_and_back_goes_to_the_page_before(six: Path, look: Callable[..., Seen]) -> None:
     seen = look(six)
     seen.open("/?cols=seed~val/loss&group=seed", "#runs-grid .ag-row")
@@ -313,6 +320,7 @@ def test_address_holds_the_state_and_back_goes_to_the_page_before(six: Path, loo
     seen.quiet()
 
 
+@pytest.mark.slow
 def test_ticked_runs_are_compared_by_keyboard_and_link(six: Path, look: Callable[..., Seen]) -> None:
     seen = look(six)
     seen.open("/?cols=seed", "#runs-grid .ag-row")
@@ -326,7 +334,7 @@ def test_ticked_runs_are_compared_by_keyboard_and_link(six: Path, look: Callable
     seen.quiet()
 
 
-@pytest.mark.parametrize("path", ["/", "/curves", "/sweep", "/compare", "/run"])
+@pytest.mark.parametrize("path", ["/", *(pytest.param(path, marks=pytest.mark.slow) for path in OTHERS)])
 def test_pages_fit_a_phone_in_the_dark_and_have_labels(six: Path, look: Callable[..., Seen], path: str) -> None:
     seen = look(six, width=390, height=844, scheme="dark")
     seen.open(f"{path}?id={run_id('gpt/r0')}", "main h1")

@@ -97,6 +97,7 @@ def test_when_no_port_after_it_is_free_that_is_said(monkeypatch: pytest.MonkeyPa
             listen("127.0.0.1", taken.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_dash_is_loaded_by_its_verb_alone(tmp_path: Path, run_writer: Callable[..., RunFolder]) -> None:
     run_writer(tmp_path / "a")
     code = (

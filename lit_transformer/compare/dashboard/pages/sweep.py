@@ -11,7 +11,7 @@ from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
 from lit_transformer.compare.dashboard.curve_data import newest_change
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message
-from lit_transformer.compare.dashboard.query import Query, search_of, text
+from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
 from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
 from lit_transformer.compare.dashboard.run_table import shown_value
 from lit_transformer.compare.dashboard.sweep_data import (
@@ -238,7 +238,8 @@ def _register_reasons(app: Dash, index: LiveIndex) -> None:
         if (ctx.triggered_id == "sweep-drawn" and drawn == explained) or not index.view.rows:
             return (no_update,) * 4
         comparison, name = _asked(index, id, metric)
-        return _why(comparison, name), _costs(comparison, name), _stops(index, text(id), comparison), drawn
+        told = int(bounded(drawn, -1, 1e15, -1))
+        return _why(comparison, name), _costs(comparison, name), _stops(index, text(id), comparison), told
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:
