@@ -80,6 +80,7 @@ def test_a_run_of_a_future_version_is_shown_with_what_is_known(nine: Path, capsy
     assert first["val/loss"] is None and first["val/new"] == 2 and first["status"] == "complete" and table
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns(
     tmp_path: Path, run_writer: Callable[..., RunFolder], capsys: pytest.CaptureFixture[str]
 ) -> None:
