@@ -91,8 +91,9 @@ def anova(runs: pd.DataFrame, factors: Sequence[str], metric: str) -> list[Effec
     if grid is None:
         return []
     seeds = grid.shape[-1]
-    total = float(((grid - grid.mean()) ** 2).sum())
-    if not total > 0:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(((grid - grid.mean()) ** 2).sum())
+    if not 0 < total < math.inf:
         return []
     found: dict[tuple[str, ...], tuple[float, int]] = {}
     means = grid.mean(axis=-1)

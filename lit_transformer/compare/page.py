@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def _details(row: Row, comparison: Comparison, root: Path) -> str:
     reasons = [str(row[name]) for name in ("problem", "error") if isinstance(row[name], str)]
     problem = "".join(f"<pre class=error>{text(reason[:4000])}</pre>" for reason in reasons)
     run = RunFolder(root / str(row["run"]))
-    config = flatten(run.read_config()) if run.exists() and not run.path.is_symlink() else {}
+    config = flatten(run.read_config()) if run.exists() and not os.path.islink(run.path) else {}
     table = (
         _config_table(config, run.read_origins(), {*comparison.swept}) if config else "<p>It has no config.yaml.</p>"
     )

@@ -1,5 +1,6 @@
 """Runs on the same rows of a split: the paired bootstrap of the predictions that `evaluate` saved."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,8 @@ def compare_on_rows(comparison: Comparison) -> OnRows:
         saved: dict[str, Predictions] = {}
         for run in names:
             path = comparison.directory / run
-            if len(saved) < MAX_RUNS and not path.is_symlink() and predictions_file(path, split).is_file():
+            there = not os.path.islink(path) and os.path.isfile(predictions_file(path, split))  # False where not ours
+            if there and len(saved) < MAX_RUNS:
                 try:
                     saved[run] = read_predictions(path, split)
                 except UserError as error:

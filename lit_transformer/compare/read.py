@@ -100,7 +100,11 @@ def gather(root: Path, plans: list[Plan], runs: list[RunFolder], read: Reader | 
 
 def _cell_row(root: Path, plan: Plan, cell: PlannedCell, read: Reader) -> Row:
     run = plan.folder.cell(cell.cell)
-    begun = run.exists() or run.result_file.is_file() or is_locked(run.path / ".lock")
+    try:
+        begun = run.exists() or run.result_file.is_file() or is_locked(run.path / ".lock")
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        return Row(run=_name(root, run), status="damaged", config=dict(cell.values), error=reason)
     if begun and not run.path.is_symlink():
         row = read(root, run)
         # the plan wins: a swept null stays null where the frozen config holds what it became

@@ -26,6 +26,8 @@ from lit_transformer.compare.stops import read_stops
 MAX_METRICS = 12
 MAP_BUDGET = 1_500_000
 """Bytes of maps, all pairs of settings and all metrics together; the first ones, which matter most, always fit."""
+MAX_MAPS = 60
+"""Maps in all: each takes some hundredths of a second to make."""
 MAX_CURVES = 128
 """Runs whose curves are drawn, the best ones: more lines than these tell nothing apart and take seconds to draw."""
 CURVE_POINTS = 30_000
@@ -76,19 +78,19 @@ def maps(comparison: Comparison, judged: Judged) -> list[Figure]:
     made: list[Figure] = []
     size = 0
     for across, up in pairs:
-        drawn = [
-            (
-                name if reducer == "best" else f"{name} ({reducer})",
-                heatmap(cells[name], x=across, y=up, metric=name, goal=goal_of(name, comparison), reducer=reducer),
-            )
-            for name, reducer in shown
-        ]
-        for name, figure in [*drawn, (STATE, state_map(comparison.runs, x=across, y=up))]:
+        axes = f"{up} over {across}" if up else across
+        for name, reducer in [*shown, (STATE, "count")]:
+            if name == STATE:
+                figure = state_map(comparison.runs, x=across, y=up)
+            else:
+                goal = goal_of(name, comparison)
+                figure = heatmap(cells[name], x=across, y=up, metric=name, goal=goal, reducer=reducer)
             plain = plain_figure(figure)
             size += len(json.dumps(plain))
-            if made and size > MAP_BUDGET:
+            if made and (size > MAP_BUDGET or len(made) == MAX_MAPS):
                 return made
-            made.append({"axes": f"{up} over {across}" if up else across, "metric": name, "figure": plain})
+            title = name if reducer == "best" or name == STATE else f"{name} ({reducer})"
+            made.append({"axes": axes, "metric": title, "figure": plain})
     return made
 
 
