@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ ALLOWED_SKIPS = ("needs the shared data", "needs a GPU")
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; children would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 LONGEST = ("training/test_kills", "training/test_signals", "training/test_resume.", "test_readme", "sweep/test_chaos")

@@ -42,8 +42,14 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
     run = drive(sweep, overrides=[*LONG, "seed=0"])
     run.until(lambda: run.trials(steps=20))
     agent = drive(agent=str(run.folder))
-    cell = next(iter(agent.until(lambda: agent.trials(steps=20))))
+    cell, trial = agent.until(lambda: agent.trials(steps=20)).popitem()
+    trial.suspend()
     agent.process.send_signal(signal.SIGTERM)
+    request = RunFolder(run.folder / "cells" / cell).request_file
+    agent.until(request.exists)
+    request.unlink()  # as an srun step does that is starting
+    agent.until(request.exists)
+    trial.resume()
     assert agent.wait() == 143, agent.log.read_text()
     assert ends(run.folder, cell) == ["preempted"]
     assert RunFolder(run.folder / "cells" / cell).last_checkpoint.exists()
@@ -66,6 +72,7 @@ def test_agents_a_stop_and_new_cells_in_the_middle_change_no_number(
     assert states["stopped"] >= 1 and states["running"] == 0
 
     agent = drive(agent=str(run.folder))
+    agent.until(agent.trials)  # before the agent opens the stopped cells again, nothing is left to watch
     assert sweep_watch(run.folder) == 0
     assert agent.wait() == 0, agent.log.read_text()
     assert "4 of 4 cells done" in capfd.readouterr().err

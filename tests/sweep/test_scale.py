@@ -50,4 +50,4 @@ def test_a_claim_lists_the_folder_once_and_asks_of_no_ended_cell(
     monkeypatch.setattr(Path, "read_text", lambda *a, **k: calls.append("read") or read(*a, **k))
     claim = ledger.claim()
     assert claim is not None and claim.cell == cells[done]
-    assert calls == ["list"]
+    assert calls == ["list", "read"], "the folder, and whether the sweep is closed"
