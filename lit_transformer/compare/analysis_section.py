@@ -1,6 +1,7 @@
 """The part of the report on what `analyze` found: nothing where it was not run."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def analysis_section(directory: Path, runs: pd.DataFrame) -> Section:
     section = Section()
     sweep = read_sweep_analysis(directory)
     parts = [] if sweep is None else _sweep_parts(section, sweep)
-    analyzed = [run for run in runs["run"] if heads_file(directory / run).is_file()]
+    analyzed = [run for run in runs["run"] if os.path.isfile(heads_file(directory / run))]
     drawn = 0
     for run in analyzed:
         found = read_heads(directory / run) if drawn < MAX_RUNS else None

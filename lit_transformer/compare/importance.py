@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pandas as pd
@@ -85,13 +85,15 @@ def anova(runs: pd.DataFrame, factors: Sequence[str], metric: str) -> list[Effec
     largest interaction holds the noise too, and no effect has a p-value. Empty where the grid is not complete, nothing
     varies, or more than 6 settings do.
     """
-    varied = [key for key in factors if runs[key].map(label).nunique() > 1]
+    differs = (key for key in factors if len({label(value) for value in runs[key].tolist()}) > 1)
+    varied = list(islice(differs, MAX_FACTORS + 1))
     grid = _grid(runs, varied, metric) if 0 < len(varied) <= MAX_FACTORS else None
     if grid is None:
         return []
     seeds = grid.shape[-1]
-    total = float(((grid - grid.mean()) ** 2).sum())
-    if not total > 0:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(((grid - grid.mean()) ** 2).sum())
+    if not 0 < total < math.inf:
         return []
     found: dict[tuple[str, ...], tuple[float, int]] = {}
     means = grid.mean(axis=-1)

@@ -99,12 +99,13 @@ def _with_standings(cells: pd.DataFrame, fit: CellFit | None, standings: Standin
         "behind_low": standings.low if standings else absent,
         "behind_high": standings.high if standings else absent,
         "p": standings.p if standings else absent,
-        "standing": _names(standings, len(cells)),
+        "standing": standing_names(standings, len(cells)),
     }
     return cells.assign(**{name: pd.Series(values, index=cells.index) for name, values in columns.items()})
 
 
-def _names(standings: Standings | None, count: int) -> list[Standing]:
+def standing_names(standings: Standings | None, count: int) -> list[Standing]:
+    """What each cell is called; nothing where none was compared."""
     if standings is None:
         return [""] * count
     named: list[Standing] = []

@@ -3,14 +3,16 @@
 import html
 import json
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.judging import Judged
+from lit_transformer.compare.paired import OnRows
 from lit_transformer.compare.plain import clean, flatten, label
 from lit_transformer.compare.statistics import Row, rows_of
-from lit_transformer.compare.style import behind_text, bracket, mean_text, short, si
+from lit_transformer.compare.style import behind_text, bracket, interval_text, mean_text, short, si
 from lit_transformer.compare.table import setting_columns
 from lit_transformer.records.run_folder import RunFolder
 
@@ -80,6 +82,30 @@ def _class(status: str) -> str:
     return status if status.isalpha() and status.isascii() else "damaged"
 
 
+def rows_section(on_rows: OnRows) -> str:
+    """The paired bootstrap as a card with a table; empty where no predictions were saved."""
+    if not on_rows.metrics and not on_rows.notes:
+        return ""
+    rows = "".join(_rows_row(each.metric, row) for each in on_rows.metrics for row in rows_of(each.runs))
+    notes = "".join(f"<p class=note>{text(note)}</p>" for note in on_rows.notes)
+    head = "<tr><th>metric<th>run<th class=number>value, 95 %<th class=number>behind the best<th>against the best"
+    return (
+        '<section class="card" id="rows-card"><h2>On the same rows</h2><p class=hint>Predictions that evaluate saved, '
+        "by the paired bootstrap: what other rows of the same kind would leave of a difference. It says nothing of "
+        f"other seeds.</p>{notes}<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+        "</section>"
+    )
+
+
+def _rows_row(metric: str, row: Row) -> str:
+    value = interval_text(metric, float(row["value"]), float(row["low"]), float(row["high"]))
+    behind = behind_text(metric, row) if row["standing"] != "best" else ""
+    return (
+        f"<tr><td>{text(metric)}<td>{text(row['run'])}<td class=number>{text(value)}<td class=number>{text(behind)}"
+        f"<td>{text(MARKS[row['standing']])}"
+    )
+
+
 def run_details(comparison: Comparison, root: Path) -> str:
     """Each run's settings with their origin, its error and its versions, folded."""
     return "".join(_details(row, comparison, root) for row in rows_of(comparison.runs))
@@ -94,12 +120,14 @@ def _details(row: Row, comparison: Comparison, root: Path) -> str:
     reasons = [str(row[name]) for name in ("problem", "error") if isinstance(row[name], str)]
     problem = "".join(f"<pre class=error>{text(reason[:4000])}</pre>" for reason in reasons)
     run = RunFolder(root / str(row["run"]))
-    config = flatten(run.read_config()) if run.exists() and not run.path.is_symlink() else {}
-    table = _config_table(config, run.read_origins(), comparison.swept) if config else "<p>It has no config.yaml.</p>"
+    config = flatten(run.read_config()) if run.exists() and not os.path.islink(run.path) else {}
+    table = (
+        _config_table(config, run.read_origins(), {*comparison.swept}) if config else "<p>It has no config.yaml.</p>"
+    )
     return f"<details><summary>{summary}</summary>{problem}{table}</details>"
 
 
-def _config_table(config: dict[str, object], origins: dict[str, str], swept: Sequence[str]) -> str:
+def _config_table(config: dict[str, object], origins: dict[str, str], swept: Collection[str]) -> str:
     rows = "".join(
         f"<tr{' class=swept' if key in swept else ''}><td>{text(key)}<td>{text(value)}<td>{text(origins.get(key, ''))}"
         for key, value in config.items()

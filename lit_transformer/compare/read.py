@@ -90,7 +90,11 @@ def read_rows(root: Path, plans: list[Plan]) -> list[Row]:
 
 def _cell_row(root: Path, plan: Plan, cell: PlannedCell) -> Row:
     run = plan.folder.cell(cell.cell)
-    begun = run.exists() or run.result_file.is_file() or is_locked(run.path / ".lock")
+    try:
+        begun = run.exists() or run.result_file.is_file() or is_locked(run.path / ".lock")
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        return Row(run=_name(root, run), status="damaged", config=dict(cell.values), error=reason)
     if begun and not run.path.is_symlink():
         row = read_run(root, run)
         row.config |= cell.values  # the plan wins: a swept null stays null where the frozen config holds what it became

@@ -11,19 +11,22 @@ from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.figures import MIN_SMOOTHED
 from lit_transformer.compare.findings import caveat, findings, verdict
 from lit_transformer.compare.judging import Judged, judge
-from lit_transformer.compare.page import results_table, run_details, script_json, text
+from lit_transformer.compare.page import results_table, rows_section, run_details, script_json, text
+from lit_transformer.compare.paired import OnRows, compare_on_rows
 from lit_transformer.compare.report_figures import MAX_CURVES, report_figures
 from lit_transformer.records.atomic import write_text
 
 
-def write_report(comparison: Comparison, path: Path, judged: Judged | None = None) -> None:
+def write_report(
+    comparison: Comparison, path: Path, judged: Judged | None = None, on_rows: OnRows | None = None
+) -> None:
     """Write the report on `comparison` to `path`, whole or not at all; OSError where it cannot be written."""
-    write_text(path, report_html(comparison, judged))
+    write_text(path, report_html(comparison, judged, on_rows))
 
 
-def report_html(comparison: Comparison, judged: Judged | None = None) -> str:
-    """The report as one HTML document; `judged` saves its computing where it is known."""
-    judged = judged or judge(comparison)
+def report_html(comparison: Comparison, judged: Judged | None = None, on_rows: OnRows | None = None) -> str:
+    """The report as one HTML document; `judged` and `on_rows` save their computing where they are known."""
+    judged, on_rows = judged or judge(comparison), on_rows or compare_on_rows(comparison)
     analysis = analysis_section(comparison.directory, comparison.runs)
     assets = files("lit_transformer.compare") / "assets"
     page = Template((assets / "report.html").read_text(encoding="utf-8"))
@@ -37,6 +40,7 @@ def report_html(comparison: Comparison, judged: Judged | None = None) -> str:
         caveat=text(caveat(comparison, judged)),
         curve_hint=text(_curve_hint(comparison)),
         analysis=analysis.html,
+        on_rows=rows_section(on_rows),
         runs=run_details(comparison, comparison.directory),
         count=len(comparison.runs),
         style=(assets / "report.css").read_text(encoding="utf-8"),

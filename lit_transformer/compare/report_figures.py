@@ -6,7 +6,7 @@ from itertools import combinations
 import pandas as pd
 import plotly.graph_objects as go
 
-from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
+from lit_transformer.compare.comparison import MAX_SETTINGS, Comparison, default_axes, goal_of
 from lit_transformer.compare.curves import MAX_POINTS, read_curves
 from lit_transformer.compare.figures import (
     against,
@@ -26,12 +26,14 @@ from lit_transformer.compare.stops import read_stops
 MAX_METRICS = 12
 MAP_BUDGET = 1_500_000
 """Bytes of maps, all pairs of settings and all metrics together; the first ones, which matter most, always fit."""
+MAX_MAPS = 60
+"""Maps in all: each takes some hundredths of a second to make."""
 MAX_CURVES = 128
 """Runs whose curves are drawn, the best ones: more lines than these tell nothing apart and take seconds to draw."""
 CURVE_POINTS = 30_000
 """Points of one figure of curves, shared among the runs."""
 MAX_AXES = 10
-"""Swept settings of the parallel coordinates: more axes than these stand too close."""
+"""Swept settings that are drawn, of a folder of runs that differ in thousands: more axes than these stand too close."""
 STATE = "state"
 
 Figure = dict[str, object]
@@ -66,7 +68,7 @@ def maps(comparison: Comparison, judged: Judged) -> list[Figure]:
     if x is None:
         return []
     pairs: list[tuple[str, str | None]] = [(x, y)]
-    pairs += [pair for pair in combinations(comparison.factors, 2) if {*pair} != {x, y}]
+    pairs += [pair for pair in combinations(comparison.factors[:MAX_AXES], 2) if {*pair} != {x, y}]
     names = [comparison.metric, *(name for name in comparison.metrics if name != comparison.metric)][:MAX_METRICS]
     shown: list[tuple[str, Reducer]] = [(name, "best") for name in names]
     shown += [(comparison.metric, reducer) for reducer in REDUCERS if reducer != "best" and len(pairs) > 1]
@@ -76,19 +78,19 @@ def maps(comparison: Comparison, judged: Judged) -> list[Figure]:
     made: list[Figure] = []
     size = 0
     for across, up in pairs:
-        drawn = [
-            (
-                name if reducer == "best" else f"{name} ({reducer})",
-                heatmap(cells[name], x=across, y=up, metric=name, goal=goal_of(name, comparison), reducer=reducer),
-            )
-            for name, reducer in shown
-        ]
-        for name, figure in [*drawn, (STATE, state_map(comparison.runs, x=across, y=up))]:
+        axes = f"{up} over {across}" if up else across
+        for name, reducer in [*shown, (STATE, "count")]:
+            if name == STATE:
+                figure = state_map(comparison.runs, x=across, y=up)
+            else:
+                goal = goal_of(name, comparison)
+                figure = heatmap(cells[name], x=across, y=up, metric=name, goal=goal, reducer=reducer)
             plain = plain_figure(figure)
             size += len(json.dumps(plain))
-            if made and size > MAP_BUDGET:
+            if made and (size > MAP_BUDGET or len(made) == MAX_MAPS):
                 return made
-            made.append({"axes": f"{up} over {across}" if up else across, "metric": name, "figure": plain})
+            title = name if reducer == "best" or name == STATE else f"{name} ({reducer})"
+            made.append({"axes": axes, "metric": title, "figure": plain})
     return made
 
 
@@ -107,7 +109,7 @@ def _scatter(comparison: Comparison, judged: Judged) -> list[Figure]:
 
 def _importance(comparison: Comparison, judged: Judged) -> list[Figure]:
     effects = anova(comparison.runs, comparison.factors, comparison.metric)
-    shares = ped_anova(judged.cells, comparison.factors, comparison.goal)
+    shares = ped_anova(judged.cells, comparison.factors[:MAX_SETTINGS], comparison.goal)
     drawn = [variance_bars(effects, comparison.metric)] if effects else []
     drawn += [importance_bars(shares, comparison.metric)] if len(shares) > 1 else []
     return [plain_figure(figure) for figure in drawn]

@@ -66,12 +66,14 @@ def fit_cells(cell: np.ndarray, seed: np.ndarray, value: np.ndarray, *, cells: i
     design[:, len(kept) : -1] -= design[:, [-1]]  # seeds sum to zero: a cell's mean is that over all seeds
     design = design[:, :-1]
     inverse = np.linalg.inv(design.T @ design)
-    coefficients = inverse @ design.T @ value
-    residuals = value - design @ coefficients
+    with np.errstate(over="ignore", invalid="ignore"):  # values near 1e308 come to no number, and so to no standing
+        coefficients = inverse @ design.T @ value
+        residuals = value - design @ coefficients
+        sd = float(np.sqrt(residuals @ residuals / df))
     means, covariance = np.full(cells, np.nan), np.full((cells, cells), np.nan)
     means[kept] = coefficients[: len(kept)]
     covariance[np.ix_(kept, kept)] = inverse[: len(kept), : len(kept)]
-    return CellFit(means=means, covariance=covariance, sd=float(np.sqrt(residuals @ residuals / df)), df=df)
+    return CellFit(means=means, covariance=covariance, sd=sd, df=df)
 
 
 def _largest_group(cell: np.ndarray, seed: np.ndarray, cells: int) -> np.ndarray:
@@ -109,7 +111,7 @@ def against_best(
     None where the runs show no noise at all.
     """
     kept = fit.comparable
-    if len(kept) < 2 or not fit.sd > 0:
+    if len(kept) < 2 or not 0 < fit.sd < np.inf:
         return None
     score = -fit.means[kept] if lower_is_better else fit.means[kept]
     covariance = fit.covariance[np.ix_(kept, kept)]

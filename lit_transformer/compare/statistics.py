@@ -28,8 +28,11 @@ def mean_sd(values: Iterable[float]) -> tuple[float, float, int]:
     n = len(finite)
     if not n:
         return math.nan, math.nan, 0
-    mean = math.fsum(finite) / n
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1)) if n > 1 else math.nan, n
+    try:
+        mean = math.fsum(finite) / n
+        return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1)) if n > 1 else math.nan, n
+    except OverflowError:  # beyond 1e308
+        return math.fsum(value / n for value in finite), math.nan, n
 
 
 def mean_interval(mean: float, sd: float, n: int) -> tuple[float, float]:

@@ -8,7 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lit_transformer.compare.comparison import Comparison
+from lit_transformer.compare.importance import anova
 from lit_transformer.compare.judging import Judged
+from lit_transformer.compare.paired import OnRows
 from lit_transformer.compare.plain import label, printable
 from lit_transformer.compare.statistics import LEVEL, Row, rows_of
 from lit_transformer.compare.style import behind_text, bracket, mean_text, short, si
@@ -70,9 +72,10 @@ def csv_text(runs: pd.DataFrame) -> str:
     return runs.to_csv(index=False, lineterminator="\n")
 
 
-def json_document(comparison: Comparison, judged: Judged) -> str:
+def json_document(comparison: Comparison, judged: Judged, on_rows: OnRows) -> str:
     """One JSON document: directory, metric, goal, swept, `cells` best first (mean, sd, n, low, high, behind, standing),
-    `comparison` (whether cells were compared, why not, the pooled error), `levels` of each setting, and every run."""
+    `comparison` (whether cells were compared, why not, the pooled error), `levels` of each setting, `variance` (the
+    analysis of variance of a complete grid), `on_rows` (the paired bootstrap of saved predictions), and every run."""
     document = {
         "directory": str(comparison.directory),
         "title": comparison.title,
@@ -87,9 +90,14 @@ def json_document(comparison: Comparison, judged: Judged) -> str:
             "df": judged.df,
             "notes": list(judged.notes),
         },
+        "variance": [
+            {**vars(effect), "factors": list(effect.factors), "p": _json_value(effect.p)}
+            for effect in anova(comparison.runs, comparison.factors, comparison.metric)
+        ],
+        "on_rows": [{"metric": each.metric, "rows": each.rows, "runs": records(each.runs)} for each in on_rows.metrics],
         "levels": {key: records(table) for key, table in judged.levels.items()},
         "runs": records(comparison.runs),
-        "notes": list(comparison.notes),
+        "notes": [*comparison.notes, *on_rows.notes],
     }
     return json.dumps(document, ensure_ascii=False, indent=2)
 

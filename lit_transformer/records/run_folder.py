@@ -124,8 +124,11 @@ class RunFolder:
             return 0
 
     def exists(self) -> bool:
-        """Whether this is a run's folder."""
-        return self.config_file.is_file()
+        """Whether this is a run's folder, as far as it may be looked into."""
+        try:
+            return self.config_file.is_file()
+        except OSError:
+            return False
 
     def read_config(self) -> dict[str, object]:
         """The frozen config as plain nested dicts; empty where it is missing or damaged."""

@@ -11,6 +11,7 @@ import pytest
 from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.findings import caveat, findings, verdict
 from lit_transformer.compare.judging import judge
+from lit_transformer.compare.paired import OnRows
 from lit_transformer.compare.report import report_html
 from lit_transformer.compare.table import json_document
 from lit_transformer.records.run_folder import RunFolder
@@ -66,7 +67,7 @@ def test_verdict_and_findings_say_it_in_words(noisy: Path) -> None:
 
 def test_json_carries_interval_count_and_mark(noisy: Path) -> None:
     comparison = read_comparison(noisy)
-    document = json.loads(json_document(comparison, judge(comparison)))
+    document = json.loads(json_document(comparison, judge(comparison), OnRows()))
     first, last = document["cells"][0], document["cells"][-1]
     assert first["n"] == 3 and first["low"] < first["mean"] < first["high"] and first["standing"] == "best"
     assert last["standing"] == "worse" and 0 <= last["behind_low"] < last["behind"] < last["behind_high"]
