@@ -71,8 +71,11 @@ def few_heads_table(matches: list[Match]) -> Table:
 
 def scaling_lines(scaling: dict[str, Any]) -> list[str]:
     """The law with its coefficients and intervals, and how far off it is where it has not looked."""
-    law = "E + A / N^alpha" + (" + B / D^beta" if "tokens" in scaling["terms"] else "")
-    lines = [f"{scaling['metric']} = {law} (N parameters, D tokens; {len(scaling['cells'])} cells)"]
+    tokens = "tokens" in scaling["terms"]
+    law, sizes = (
+        ("E + A / N^alpha + B / D^beta", "N parameters, D tokens") if tokens else ("E + A / N^alpha", "N parameters")
+    )
+    lines = [f"{scaling['metric']} = {law} ({sizes}; {len(scaling['cells'])} cells)"]
     for name, value in scaling["coefficients"].items():
         lines.append(f"  {name:<6} {value['value']:.4g}  (95 %: {value['low']:.4g} to {value['high']:.4g})")
     for name in scaling["at_bound"]:

@@ -102,8 +102,9 @@ def match_lines(matches: pd.DataFrame) -> list[str]:
     for match in matches.to_dict("records"):
         where = f"{match['cell']}: " if match["cell"] else ""
         ends = "" if pd.isna(match["low"]) else f" (95 % interval {match['low']:+.3f} to {match['high']:+.3f})"
+        heads = "1 head" if match["heads"] == 1 else f"{match['heads']} heads"
         lines.append(
-            f"{where}{match['heads']} heads against {match['largest']} pruned to as many: pruned minus trained "
+            f"{where}{heads} against {match['largest']} pruned to as many: pruned minus trained "
             f"{match['difference']:+.3f} nats{ends}, {VERDICTS.get(match['verdict'], match['verdict'])}."
         )
     return lines
@@ -111,11 +112,14 @@ def match_lines(matches: pd.DataFrame) -> list[str]:
 
 def scaling_lines(found: Scaling) -> list[str]:
     """The fitted law, and what it says of the cell that it did not see, as plain text."""
-    law = "E + A / N^alpha" + (" + B / D^beta" if "tokens" in found.terms else "")
+    tokens = "tokens" in found.terms
+    law, sizes = (
+        ("E + A / N^alpha + B / D^beta", "N parameters, D tokens") if tokens else ("E + A / N^alpha", "N parameters")
+    )
     values = ", ".join(
         f"{name} {value:.3g} [{low:.3g}, {high:.3g}]" for name, (value, low, high) in found.coefficients.items()
     )
-    lines = [f"{found.metric} = {law}, N parameters, D tokens: {values} (95 % intervals of the bootstrap)."]
+    lines = [f"{found.metric} = {law}, {sizes}: {values} (95 % intervals of the bootstrap)."]
     lines += [
         f"{name} stands at the edge of what is allowed: these cells do not determine it." for name in found.at_bound
     ]

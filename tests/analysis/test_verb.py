@@ -1,13 +1,16 @@
 """`analyze` from the shell: what it prints and writes, and what it says of what it cannot analyze."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ttest_rel
 
 from lit_transformer.analysis.few_heads import interval
+from lit_transformer.analysis.heads import analyze_heads
 from lit_transformer.analysis.importance import gradient_scores
 from lit_transformer.analysis.pruning import least_first
 from lit_transformer.analysis.subject import open_subject
@@ -15,6 +18,7 @@ from lit_transformer.compare.analysis_files import read_heads, read_sweep_analys
 from lit_transformer.records.analysis import head_arrays_file, heads_file, sweep_analysis_file
 from tests.analysis.conftest import Fresh
 from tests.analysis.sweeps import damaged_copy, heads_sweep, law_sweep, told
+from tests.inference.elsewhere import DEVICE, SecondDevice
 from tests.inference.runs import Shell
 
 
@@ -120,3 +124,15 @@ def test_a_segmenter_has_no_heads(ask: Shell, tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").freeze(to_plain(config), {}, {})
     status, _, err = ask("analyze", tmp_path / "run")
     assert status == 2 and "has none\n  got      model.kind segmenter\n  allowed  encoder_decoder, bert, gpt" in err
+
+
+@pytest.mark.parametrize("name", ["translation", "bert", "glm", "choices text", "pairs"])
+def test_nothing_is_left_on_another_device(fresh: Fresh, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    here = analyze_heads(fresh(name), batches=1, device="cpu").to_json()
+    monkeypatch.setattr("lit_transformer.analysis.subject.find_device", {"second": DEVICE}.__getitem__)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which the made-up device does not know
+    with SecondDevice():
+        there = analyze_heads(fresh(name), batches=1, device="second").to_json()
+    for one, other in zip(here["heads"], there["heads"], strict=True):  # type: ignore[call-overload]
+        numbers = [measure for measure in ("gradient", "removal", "entropy", "distance") if one[measure] is not None]
+        assert [other[name] for name in numbers] == pytest.approx([one[name] for name in numbers], rel=1e-3, abs=1e-6)
