@@ -23,6 +23,9 @@ MAX_ARRAYS = 64_000_000
 """Bytes of a file of arrays once unpacked: a small one can hold a huge one."""
 MAX_TEXT = 2_000_000
 MAX_ROWS = 200
+MAX_FIELD = 2_000
+HEAD = {"version", "split", "rows"}
+"""What the first line of a file of predictions holds; its other lines are rows."""
 MAX_FILES = 5_000
 PNG = b"\x89PNG\r\n\x1a\n"
 TOKENS = ("inputs", "decoder_inputs", "input_mask")
@@ -41,7 +44,7 @@ class Samples:
 
 
 def samples_of(run: RunFolder) -> Samples:
-    """What lies in a run's samples folder; links, and names that nothing of ours writes, are left out."""
+    """What lies in a run's samples folder, and what `evaluate` predicted; links, and names of others, are left out."""
     found = Samples()
     folder = run.path / "samples"
     for name in _files(folder):
@@ -51,6 +54,9 @@ def samples_of(run: RunFolder) -> Samples:
             kind[int(stepped[2])] = folder / name
         elif name.endswith((".jsonl", ".txt")):
             found.texts[clean(name)] = folder / name
+    for name in _files(run.path / "predictions"):
+        if name.endswith(".jsonl"):
+            found.texts[f"predictions/{clean(name)}"] = run.path / "predictions" / name
     return Samples(
         dict(sorted(found.masks.items())), dict(sorted(found.attention.items())), dict(sorted(found.texts.items()))
     )
@@ -164,11 +170,16 @@ def _vocabulary(run: RunFolder) -> dict[int, str]:
 
 def text_rows(path: Path) -> list[dict[str, str]]:
     """The first rows of a file of texts, each field as text; a .txt file's lines are rows of one field."""
-    content = read_bytes(path, MAX_TEXT)
+    content, size = _read(path, MAX_TEXT, from_end=False)
     if content is None:
         return []
+    if size > MAX_TEXT:
+        content = content[: content.rfind(b"\n") + 1]
     if path.suffix == ".txt":
         lines = clean(content.decode("utf-8", "replace")).splitlines()
         return [{"text": line} for line in lines[:MAX_ROWS]]
-    rows = parse_lines(content)[:MAX_ROWS]
-    return [{clean(str(name)): clean(label(value)) for name, value in row.items()} for row in rows]
+    rows = [row for row in parse_lines(content)[: MAX_ROWS + 1] if set(row) != HEAD][:MAX_ROWS]
+    return [
+        {clean(str(name)): clean(label(value))[:MAX_FIELD] for name, value in row.items() if name != "statistics"}
+        for row in rows
+    ]

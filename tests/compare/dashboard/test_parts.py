@@ -16,9 +16,10 @@ from lit_transformer.compare.dashboard.parts import MAX_OPTIONS, choices, durati
 from lit_transformer.compare.dashboard.query import JOINER, Query, bounded, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import group_rows, run_rows, shown_value
 from lit_transformer.compare.dashboard.sample_panel import at_step, marks_of
-from lit_transformer.compare.dashboard.samples import attention, read_end, text_rows
+from lit_transformer.compare.dashboard.samples import attention, read_end, samples_of, text_rows
 from lit_transformer.compare.dashboard.sweep_data import brushed, clean_brushes, first_two, inside
 from lit_transformer.compare.read import Row
+from lit_transformer.records.predictions import write_predictions
 from lit_transformer.records.run_folder import RunFolder
 
 
@@ -178,6 +179,13 @@ def test_damaged_and_huge_samples_are_left_out(tmp_path: Path) -> None:
     assert file.stat().st_size < 1_000_000 and attention(file) == {}
     (tmp_path / "t.jsonl").write_bytes(b'{"a": "x"}\n\xff\n{"a": [1]}\n')
     assert text_rows(tmp_path / "t.jsonl") == [{"a": "x"}, {"a": "[1]"}]
+    run, rows = (
+        tmp_path / "run",
+        [{"row": 0, "hypothesis": "a dog", "reference": "the dog", "statistics": {"bleu": [1]}}],
+    )
+    write_predictions(run, "test", rows)
+    found = samples_of(RunFolder(run)).texts["predictions/test.jsonl"]
+    assert text_rows(found) == [{"row": "0", "hypothesis": "a dog", "reference": "the dog"}]
     (tmp_path / "log").write_text("".join(f"line {place}\n" for place in range(1000)))
     assert read_end(tmp_path / "log", 100).splitlines()[-1] == "line 999" and read_end(tmp_path / "none", 9) == ""
 
