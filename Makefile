@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 PYTEST ?=
 
-.PHONY: help demo test slow chaos setup lint format bench results lock clean
+.PHONY: help demo test slow chaos setup lint format bench results study screenshots lock clean
 
 help:
 	@echo "make demo     sweep heads x layers of a small GPT, then write runs/sweeps/demo/report.html"
@@ -17,7 +17,9 @@ help:
 	@echo "make chaos    kill -9 and signals at CHAOS=500 random moments each (hours)"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make bench    speed beside peers, as ratios (15 minutes at most)"
+	@echo "make study    heads x layers at equal parameters, three seeds: README's verdict (90 minutes at most)"
 	@echo "make results  train what README's results table shows"
+	@echo "make screenshots   a picture of each page of the dashboard, over runs/, under docs/"
 	@echo "make setup    make $(VENV) (TORCH=installed takes the machine's torch)"
 
 demo: $(STAMP)
@@ -48,6 +50,12 @@ bench: $(STAMP)
 
 results: $(STAMP)
 	$(BIN)/python tests/benchmarks/results.py
+
+screenshots: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/screenshots.py runs
+
+study: $(STAMP)
+	$(BIN)/python tests/benchmarks/study.py
 
 setup: $(STAMP)
 

@@ -184,6 +184,27 @@ def attend(
 
 
 @app.command()
+def analyze(
+    directory: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="A run's folder, or a sweep's.")],
+    batches: Annotated[int, typer.Option(help="Validation batches that are looked at, the first ones.")] = 16,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Tell what each attention head of a run is worth and where it looks, and what is left without some of them.
+
+    Of a sweep: whether few heads do as well as many that are pruned, and how the loss falls with size. Everything is
+    also written to analysis/ in the folder, from where `compare` draws it.
+
+    Examples: lit-transformer analyze runs/gpt_tiny/<run-id>
+
+    lit-transformer analyze runs/sweeps/gpt_heads_layers --batches 8
+    """
+    from lit_transformer.analysis.verb import analyze as look
+
+    look(directory, batches=batches, device=device, as_json=as_json)
+
+
+@app.command()
 def export(
     run: Run,
     directory: Annotated[Path, typer.Argument(help="A new folder.")],
@@ -205,15 +226,49 @@ def compare(
     directory: Annotated[Path, typer.Argument(help="A sweep's folder, a run's, or any folder above them.")],
     html: Annotated[Optional[Path], typer.Option(help="The report; default DIRECTORY/report.html.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a run.")] = False,
+    bootstrap: Annotated[
+        Optional[str],
+        typer.Option(metavar="SPLIT", help="Instead: compare what `evaluate` predicted on test or val, row by row."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare runs: a table here, and a report to open in a browser.
 
     Example: lit-transformer compare runs/sweeps/demo
     """
+    if bootstrap is not None:
+        from lit_transformer.compare.bootstrap_verb import compare_predictions
+
+        compare_predictions(directory, bootstrap, others=csv or html is not None, as_json=as_json)
+        return
     from lit_transformer.compare.verb import compare as show
 
     show(directory, html=html, csv=csv, json=as_json)
+
+
+@app.command()
+def dashboard(
+    directory: Annotated[Path, typer.Argument(help="A sweep's folder, a run's, or any folder above them.")],
+    port: Annotated[int, typer.Option(help="Where it is served; the next free port where this one is taken.")] = 8050,
+    host: Annotated[str, typer.Option(help="The address to listen on; one that others can reach needs --token.")] = (
+        "127.0.0.1"
+    ),
+    token: Annotated[
+        Optional[str], typer.Option(help="What the address must hold: auto makes one, or 16 characters of your own.")
+    ] = None,
+    allow_host: Annotated[
+        Optional[list[str]], typer.Option(help="One more name by which browsers reach this machine; may be repeated.")
+    ] = None,
+) -> None:
+    """Show the runs and sweeps under a folder in a browser, live while they train; Ctrl-C ends it.
+
+    It is served from this machine alone, asks nothing of any other, opens no browser and changes no run.
+
+    Example: lit-transformer dashboard runs
+    """
+    from lit_transformer.compare.dashboard.verb import dashboard as serve
+
+    serve(directory, port=port, host=host, token=token, allow_hosts=tuple(allow_host or ()))
 
 
 @app.command()

@@ -13,8 +13,8 @@ from lit_transformer import cli, cli_text
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = ["fit", "trial", "config", "translate", "fill", "classify", "choose", "generate", "evaluate", "attend",
-         "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop", "sweep retry",
-         "sweep agent", "sweep extend", "sweep push"]  # fmt: skip
+         "analyze", "export", "compare", "doctor", "sweep run", "sweep status", "sweep watch", "sweep stop",
+         "sweep retry", "sweep agent", "sweep extend", "sweep push"]  # fmt: skip
 
 
 def shell(*arguments, **options):

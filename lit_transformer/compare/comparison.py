@@ -12,6 +12,8 @@ from lit_transformer.records.sweep_folder import SweepFolder
 
 DEFAULT_METRIC = "val/loss"
 SEED = "seed"
+MAX_SETTINGS = 64
+"""Settings of a cell that is one run, which its name tells from all others: runs may differ in thousands."""
 
 LOWER_IS_BETTER = ("loss", "perplexity", "bits_per_byte")
 HIGHER_IS_BETTER = ("accuracy", "bleu", "chrf", "exact_match", "f1", "mean_iou", "pixel_accuracy", "dice")
@@ -44,9 +46,11 @@ class Comparison:
     @property
     def cell_keys(self) -> list[str]:
         """The columns that make a cell: the factors where only the seed differs within one, else the run itself too."""
-        points = zip(*([label(value) for value in self.runs[key]] for key in self.swept), strict=True)
-        repeated = len(set(points)) < len(self.runs)  # the same point twice is no second seed
-        return self.factors if SEED in self.swept and not repeated else [*self.factors, "run"]
+        if SEED in self.swept:
+            points = zip(*([label(value) for value in self.runs[key]] for key in self.swept), strict=True)
+            if len(set(points)) == len(self.runs):  # the same point twice is no second seed
+                return self.factors
+        return [*self.factors[:MAX_SETTINGS], "run"]
 
     @property
     def averaged(self) -> bool:
@@ -91,7 +95,12 @@ def read_comparison(directory: str | Path) -> Comparison:
     folders = find_plans(root)
     read = [(folder, read_plan(folder)) for folder in folders]
     plans = [plan for _, plan in read if plan is not None]
-    rows = read_rows(root, plans)
+    notes = tuple(f"{folder.plan_file} is damaged: cells without a run are not shown" for folder, p in read if not p)
+    return comparison_of(root, plans, read_rows(root, plans), notes)
+
+
+def comparison_of(root: Path, plans: list[Plan], rows: list[Row], notes: tuple[str, ...] = ()) -> Comparison:
+    """What `rows`, those of `plans` first, are compared by."""
     runs = to_frame(rows)
     alone = plans[0] if len(plans) == 1 and len(rows) == len(plans[0].cells) else None
     metric, goal = _judged_by(plans)
@@ -104,7 +113,7 @@ def read_comparison(directory: str | Path) -> Comparison:
         goal=goal,
         planned=alone is not None,
         is_sweep=SweepFolder(root).exists() or SweepFolder(root).plan_file.is_file(),
-        notes=tuple(f"{folder.plan_file} is damaged: cells without a run are not shown" for folder, p in read if not p),
+        notes=notes,
     )
 
 
@@ -131,9 +140,7 @@ def values_of(frame: pd.DataFrame, key: str) -> list[object]:
 
 def default_axes(factors: list[str]) -> tuple[str | None, str | None]:
     """The settings drawn along x and y first: heads along x and layers along y where both were swept."""
-    ranked = sorted(factors, key=lambda key: (not key.endswith("heads"), factors.index(key)))
+    ranked = sorted(factors, key=lambda key: not key.endswith("heads"))
     x = ranked[0] if ranked else None
-    rest = sorted(
-        (key for key in factors if key != x), key=lambda key: (not key.endswith("layers"), factors.index(key))
-    )
+    rest = sorted((key for key in factors if key != x), key=lambda key: not key.endswith("layers"))
     return x, (rest[0] if rest else None)

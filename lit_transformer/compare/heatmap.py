@@ -1,7 +1,9 @@
 """The map of a sweep: one metric over any two swept settings, with the cells that have no number named in place."""
 
 import math
+import statistics
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -22,6 +24,9 @@ STATE_COLOURS = {
     "impossible": "#5d646d",
     "missing": "#d5d9df",
 }
+Reducer = Literal["best", "mean", "median", "count"]
+"""What a tile shows of several cells, because more settings were swept: `count` how many of them are complete."""
+REDUCERS: tuple[Reducer, ...] = get_args(Reducer)
 OUTLINE = "#D55E00"
 INKS = {"bright": "#14181c", "dark": "#ffffff"}
 """Text on a bright and on a dark tile; one trace each, since a heatmap has one text colour."""
@@ -37,18 +42,25 @@ class Tile:
     status: str
     text: str
     hover: str
+    cells: int = 1
+    standing: str = ""
 
 
-def heatmap(cells: pd.DataFrame, *, x: str, y: str | None, metric: str, goal: Goal | None) -> go.Figure:
+def heatmap(
+    cells: pd.DataFrame, *, x: str, y: str | None, metric: str, goal: Goal | None, reducer: Reducer = "best"
+) -> go.Figure:
     """`metric` over the settings `x` and `y` (None draws one row), annotated; bright is better where `goal` is given.
 
-    `cells` are those of `statistics.summarise(..., metric)`. Where several cells share a tile, because more settings
-    were swept, the best complete one by `goal` is drawn (their mean where `goal` is None) and the hover says so.
+    `cells` are those of `statistics.summarise(..., metric)`, or of `judging.judge`, whose cells that cannot be told
+    from the best get a dashed outline. Where several cells share a tile, because more settings were swept, `reducer`
+    says what of them is drawn (`best` by `goal`, their mean where it is None) and the hover says so.
     """
+    goal = None if reducer == "count" else goal
     columns = [label(value) for value in values_of(cells, x)]
     lines = [label(value) for value in values_of(cells, y)] if y else [""]
-    tiles = _tiles(cells, x, y, metric, goal)
-    figure = go.Figure(layout=base_layout(_title(metric, goal)))
+    tiles = _tiles(cells, x, y, metric, goal, reducer)
+    several = max((tile.cells for tile in tiles.values()), default=1) > 1
+    figure = go.Figure(layout=base_layout(_title(metric, goal, reducer if several or reducer == "count" else None)))
     figure.update_layout(coloraxis=_scale(metric, goal, tiles))
     span = _range(tiles)
     kinds = {place: _kind(tile, span, goal) for place, tile in tiles.items()}
@@ -66,9 +78,11 @@ def heatmap(cells: pd.DataFrame, *, x: str, y: str | None, metric: str, goal: Go
     return figure
 
 
-def _title(metric: str, goal: Goal | None) -> str:
+def _title(metric: str, goal: Goal | None, reducer: Reducer | None) -> str:
     better = {"minimize": ", lower is better", "maximize": ", higher is better", None: ""}[goal]
-    return f"{metric}{better}"
+    if reducer == "count":
+        return f"complete cells with {metric}"
+    return f"{reducer + ' ' if reducer else ''}{metric}{better}"
 
 
 def _range(tiles: dict[tuple[str, str], Tile]) -> tuple[float, float]:
@@ -110,19 +124,27 @@ def _text_size(columns: int) -> int:
     return 17 if columns <= 5 else 14 if columns <= 8 else 11 if columns <= 12 else 9
 
 
-def _tiles(cells: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | None) -> dict[tuple[str, str], Tile]:
+def _tiles(
+    cells: pd.DataFrame, x: str, y: str | None, metric: str, goal: Goal | None, reducer: Reducer
+) -> dict[tuple[str, str], Tile]:
     places: dict[tuple[str, str], list[Row]] = {}
     for row in rows_of(cells):
         places.setdefault((label(row[y]) if y else "", label(row[x])), []).append(row)
     keys = [key for key in (x, y) if key]
-    return {place: _tile(group, keys, metric, goal) for place, group in places.items()}
+    return {place: _tile(group, keys, metric, goal, reducer) for place, group in places.items()}
 
 
-def _tile(group: list[Row], keys: list[str], metric: str, goal: Goal | None) -> Tile:
+def _tile(group: list[Row], keys: list[str], metric: str, goal: Goal | None, reducer: Reducer) -> Tile:
+    if reducer == "count":
+        return _counted(group, keys)
     row = min(group, key=lambda row: merit(row, goal or "minimize"))
     value, sd, status = row["mean"], row["sd"], row["status"]
-    if len(group) > 1 and goal is None:
-        value, sd = mean_sd(other["mean"] for other in group)[0], math.nan
+    shown = "mean" if reducer == "best" and goal is None else reducer
+    if len(group) > 1 and shown != "best":
+        counted = [other["mean"] for other in group if other["status"] == "complete"] or [value]
+        finite = [number for number in counted if math.isfinite(number)]
+        value = statistics.median(finite) if shown == "median" and finite else mean_sd(finite)[0]
+        sd = math.nan
     known = math.isfinite(value)
     text = [figure_of(metric, value) if known else escape(status if status != "complete" else "no value")]
     text += [f"± {figure_of(metric, sd)}"] if math.isfinite(sd) else []
@@ -130,10 +152,20 @@ def _tile(group: list[Row], keys: list[str], metric: str, goal: Goal | None) -> 
     hover = [f"{escape(key)} = {escape(row[key])}" for key in keys]
     seeds = f" (n = {row['n']})" if row["n"] > 1 else ""
     hover.append(f"{escape(metric)}: {mean_text(metric, value, sd) or 'no value'}{seeds}")
-    hover += [f"{'mean' if goal is None else 'best'} of {len(group)} cells"] if len(group) > 1 else []
+    hover += [f"{shown} of {len(group)} cells"] if len(group) > 1 else []
     hover.append(f"status: {escape(status)}")
     hover += [wrapped(row["detail"])] if row["detail"] else []
-    return Tile(value=value, status=status, text="<br>".join(text), hover="<br>".join(hover))
+    standing = str(row.get("standing", ""))
+    hover += [f"against the best cell: {escape(standing)}"] if standing else []
+    return Tile(value, status, "<br>".join(text), "<br>".join(hover), cells=len(group), standing=standing)
+
+
+def _counted(group: list[Row], keys: list[str]) -> Tile:
+    """How many cells of a tile are complete with a number."""
+    count = sum(row["status"] == "complete" and math.isfinite(row["mean"]) for row in group)
+    hover = [f"{escape(key)} = {escape(group[0][key])}" for key in keys]
+    hover.append(f"{count} of {len(group)} cells are complete")
+    return Tile(float(count), "complete", str(count), "<br>".join(hover), cells=len(group))
 
 
 def _add_trace(
@@ -174,8 +206,15 @@ def _outline_best(
     best = min(keys, key=keys.__getitem__, default=None)
     if best is None or keys[best][0] > 0:
         return
-    line, column = best
-    left, bottom = columns.index(column) - 0.5, lines.index(line) - 0.5
-    figure.add_shape(
-        type="rect", x0=left, x1=left + 1, y0=bottom, y1=bottom + 1, line={"color": OUTLINE, "width": 3}, name="best"
-    )
+    _outline(figure, best, columns, lines, name="best", dash="solid")
+    for place, tile in tiles.items():
+        if place != best and tile.standing == "not told apart":
+            _outline(figure, place, columns, lines, name="not told apart from the best", dash="dot")
+
+
+def _outline(
+    figure: go.Figure, place: tuple[str, str], columns: list[str], lines: list[str], *, name: str, dash: str
+) -> None:
+    left, bottom = columns.index(place[1]) - 0.5, lines.index(place[0]) - 0.5
+    line = {"color": OUTLINE, "width": 3, "dash": dash}
+    figure.add_shape(type="rect", x0=left, x1=left + 1, y0=bottom, y1=bottom + 1, line=line, name=name)

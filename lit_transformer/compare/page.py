@@ -3,17 +3,22 @@
 import html
 import json
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Collection
 from pathlib import Path
 
-from lit_transformer.compare.comparison import SEED, Comparison, values_of
+from lit_transformer.compare.comparison import Comparison
+from lit_transformer.compare.judging import Judged
+from lit_transformer.compare.paired import OnRows
 from lit_transformer.compare.plain import clean, flatten, label
-from lit_transformer.compare.statistics import Row, best_cell, ranked_cells, rows_of
-from lit_transformer.compare.style import mean_text, short, si
+from lit_transformer.compare.statistics import Row, rows_of
+from lit_transformer.compare.style import behind_text, bracket, interval_text, mean_text, short, si
 from lit_transformer.compare.table import setting_columns
 from lit_transformer.records.run_folder import RunFolder
 
 HEADS = {"parameters": "parameters", "flops": "FLOPs", "tokens_per_second": "tokens/s", "seconds": "seconds"}
+
+MARKS = {"best": "best", "not told apart": "cannot be told from the best", "worse": "worse", "": ""}
 
 
 def text(value: object) -> str:
@@ -27,63 +32,35 @@ def script_json(value: object) -> str:
     return encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def verdict(comparison: Comparison) -> str:
-    """One sentence of plain text: what was swept, what came of it, the best cell, and what is not claimed."""
-    runs, cells = comparison.runs, ranked_cells(comparison)
-    grid = " × ".join(f"{len(values_of(runs, key))} {short(key)}" for key in comparison.factors)
-    counts = runs["status"].value_counts().to_dict()
-    states = ", ".join(f"{count} {status}" for status, count in counts.items())
-    total = _count(len(runs), "cell" if comparison.planned and not comparison.averaged else "run")
-    parts = [f"{grid}: {total} ({states})." if grid else f"{total} ({states})."]
-    best = best_cell(cells, comparison.goal)
-    if best is None:
-        return f"{parts[0]} No complete run has a {comparison.metric} yet."
-    row = rows_of(cells)[best]
-    where = ", ".join(f"{short(key)} {label(row[key])}" for key in setting_columns(comparison))
-    extreme = "Lowest" if comparison.goal == "minimize" else "Highest"
-    value = mean_text(comparison.metric, float(row["mean"]), float(row["sd"]))
-    parts.append(f"{extreme} {comparison.metric}: {value}" + (f" at {where}." if where else "."))
-    return " ".join([*parts, caveat(comparison)])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def caveat(comparison: Comparison) -> str:
-    """What the numbers do not say."""
-    if len(comparison.runs) < 2:
-        return ""
-    if comparison.averaged:
-        count = len(values_of(comparison.runs, SEED))
-        return (
-            f"Mean ± standard deviation over {count} seeds; cells closer than that may change places with other seeds."
-        )
-    if len(values_of(comparison.runs, SEED) if SEED in comparison.runs else []) > 1:
-        return "Each run stands for itself: no ranking between close runs is claimed."
-    return "One seed: no ranking between close cells is claimed, since another seed may reorder them."
-
-
-def results_table(comparison: Comparison) -> str:
+def results_table(comparison: Comparison, judged: Judged) -> str:
     """The cells as an HTML table, best first; `data-value` holds what a column sorts by."""
-    cells, settings = ranked_cells(comparison), setting_columns(comparison)
+    cells, settings = judged.cells, setting_columns(comparison)
     seeds = bool((cells["count"] > 1).any())
     costs = list(HEADS)
-    heads = [*settings, comparison.metric, *(["seeds"] if seeds else []), *HEADS.values(), "status"]
-    numeric = [False] * len(settings) + [True] * (len(heads) - len(settings) - 1) + [False]
+    replicated = ["95 %", "seeds"] if seeds else []
+    compared = ["behind the best", "against the best"] if judged.compared else []
+    heads = [*settings, comparison.metric, *replicated, *compared, *HEADS.values(), "status"]
+    numeric = [name not in (*settings, "against the best", "status") for name in heads]
     head = "".join(
         f'<th scope="col" aria-sort="none"{" class=number" if right else ""}>'
         f'<button type="button">{text(name).replace(".", ".<wbr>")}</button></th>'
         for name, right in zip(heads, numeric, strict=True)
     )
-    rows = "".join(_table_row(row, settings, costs, comparison.metric, seeds) for row in rows_of(cells))
+    rows = "".join(
+        _table_row(row, settings, costs, comparison.metric, seeds, judged.compared) for row in rows_of(cells)
+    )
     return f"<table id=results><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _table_row(row: Row, settings: list[str], costs: list[str], metric: str, seeds: bool) -> str:
+def _table_row(row: Row, settings: list[str], costs: list[str], metric: str, seeds: bool, compared: bool) -> str:
     fields = [(label(row[key]), row[key], "") for key in settings]
     fields.append((mean_text(metric, float(row["mean"]), float(row["sd"])), row["mean"], "number"))
-    fields += [(str(row["n"]), row["n"], "number")] if seeds else []
+    if seeds:
+        fields.append((bracket(metric, float(row["low"]), float(row["high"])), row["low"], "number"))
+        fields.append((str(row["n"]), row["n"], "number"))
+    if compared:
+        fields.append((behind_text(metric, row) if row["standing"] != "best" else "", row["behind"], "number"))
+        fields.append((MARKS[row["standing"]], row["standing"], "mark"))
     fields += [(si(float(row[name])), row[name], "number") for name in costs]
     shown = "".join(
         f'<td{f" class={kind}" if kind else ""} data-value="{text(_sort_value(value))}">{text(shown)}</td>'
@@ -105,6 +82,30 @@ def _class(status: str) -> str:
     return status if status.isalpha() and status.isascii() else "damaged"
 
 
+def rows_section(on_rows: OnRows) -> str:
+    """The paired bootstrap as a card with a table; empty where no predictions were saved."""
+    if not on_rows.metrics and not on_rows.notes:
+        return ""
+    rows = "".join(_rows_row(each.metric, row) for each in on_rows.metrics for row in rows_of(each.runs))
+    notes = "".join(f"<p class=note>{text(note)}</p>" for note in on_rows.notes)
+    head = "<tr><th>metric<th>run<th class=number>value, 95 %<th class=number>behind the best<th>against the best"
+    return (
+        '<section class="card" id="rows-card"><h2>On the same rows</h2><p class=hint>Predictions that evaluate saved, '
+        "by the paired bootstrap: what other rows of the same kind would leave of a difference. It says nothing of "
+        f"other seeds.</p>{notes}<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+        "</section>"
+    )
+
+
+def _rows_row(metric: str, row: Row) -> str:
+    value = interval_text(metric, float(row["value"]), float(row["low"]), float(row["high"]))
+    behind = behind_text(metric, row) if row["standing"] != "best" else ""
+    return (
+        f"<tr><td>{text(metric)}<td>{text(row['run'])}<td class=number>{text(value)}<td class=number>{text(behind)}"
+        f"<td>{text(MARKS[row['standing']])}"
+    )
+
+
 def run_details(comparison: Comparison, root: Path) -> str:
     """Each run's settings with their origin, its error and its versions, folded."""
     return "".join(_details(row, comparison, root) for row in rows_of(comparison.runs))
@@ -119,12 +120,14 @@ def _details(row: Row, comparison: Comparison, root: Path) -> str:
     reasons = [str(row[name]) for name in ("problem", "error") if isinstance(row[name], str)]
     problem = "".join(f"<pre class=error>{text(reason[:4000])}</pre>" for reason in reasons)
     run = RunFolder(root / str(row["run"]))
-    config = flatten(run.read_config()) if run.exists() and not run.path.is_symlink() else {}
-    table = _config_table(config, run.read_origins(), comparison.swept) if config else "<p>It has no config.yaml.</p>"
+    config = flatten(run.read_config()) if run.exists() and not os.path.islink(run.path) else {}
+    table = (
+        _config_table(config, run.read_origins(), {*comparison.swept}) if config else "<p>It has no config.yaml.</p>"
+    )
     return f"<details><summary>{summary}</summary>{problem}{table}</details>"
 
 
-def _config_table(config: dict[str, object], origins: dict[str, str], swept: Sequence[str]) -> str:
+def _config_table(config: dict[str, object], origins: dict[str, str], swept: Collection[str]) -> str:
     rows = "".join(
         f"<tr{' class=swept' if key in swept else ''}><td>{text(key)}<td>{text(value)}<td>{text(origins.get(key, ''))}"
         for key, value in config.items()

@@ -1,6 +1,7 @@
 """Runs on disk as one table: complete, running, damaged, and those that a sweep planned but never made."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,10 @@ FIELDS = (
 )  # fmt: skip
 
 
+LogRows = list[dict[str, float | None]]
+"""Rows of metrics.jsonl or system.jsonl."""
+
+
 @dataclass
 class Row:
     """One run, or one planned cell that has none."""
@@ -31,6 +36,9 @@ class Row:
     fields: dict[str, object] = field(default_factory=dict)
     problem: str | None = None
     error: str | None = None
+
+
+Reader = Callable[[Path, RunFolder], Row]
 
 
 def read_runs(directory: str | Path) -> pd.DataFrame:
@@ -73,13 +81,7 @@ def _folders(parent: Path) -> list[str]:
 
 def read_rows(root: Path, plans: list[Plan]) -> list[Row]:
     """Rows of the plans' cells in their order, then of every other run; UserError where there is none."""
-    rows: list[Row] = []
-    seen: set[Path] = set()
-    for plan in plans:
-        for cell in plan.cells:
-            rows.append(_cell_row(root, plan, cell))
-            seen.add(plan.folder.cell(cell.cell).path)
-    rows += [read_run(root, run) for run in find_runs(root) if run.path not in seen]
+    rows = gather(root, plans, find_runs(root))
     if not rows:
         raise UserError(
             f"{root}: no run here or below (a run's folder has a config.yaml); "
@@ -88,13 +90,25 @@ def read_rows(root: Path, plans: list[Plan]) -> list[Row]:
     return rows
 
 
-def _cell_row(root: Path, plan: Plan, cell: PlannedCell) -> Row:
+def gather(root: Path, plans: list[Plan], runs: list[RunFolder], read: Reader | None = None) -> list[Row]:
+    """Rows of the plans' cells in their order, then of every other run of `runs`; `read` gives the row of a run."""
+    read = read or read_run
+    rows = [_cell_row(root, plan, cell, read) for plan in plans for cell in plan.cells]
+    seen = {plan.folder.cell(cell.cell).path for plan in plans for cell in plan.cells}
+    return rows + [read(root, run) for run in runs if run.path not in seen]
+
+
+def _cell_row(root: Path, plan: Plan, cell: PlannedCell, read: Reader) -> Row:
     run = plan.folder.cell(cell.cell)
-    begun = run.exists() or run.result_file.is_file() or is_locked(run.path / ".lock")
+    try:
+        begun = run.exists() or run.result_file.is_file() or is_locked(run.path / ".lock")
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        return Row(run=_name(root, run), status="damaged", config=dict(cell.values), error=reason)
     if begun and not run.path.is_symlink():
-        row = read_run(root, run)
-        row.config |= cell.values  # the plan wins: a swept null stays null where the frozen config holds what it became
-        return row
+        row = read(root, run)
+        # the plan wins: a swept null stays null where the frozen config holds what it became
+        return replace(row, config=row.config | cell.values)
     status = "missing" if cell.problem is None else "impossible"
     return Row(run=_name(root, run), status=status, config=dict(cell.values), problem=cell.problem)
 
@@ -105,12 +119,23 @@ def _name(root: Path, run: RunFolder) -> str:
 
 def read_run(root: Path, run: RunFolder) -> Row:
     """The row of one run folder, with whatever of it can be read."""
-    config, result = run.read_config(), run.read_result()
+    return row_of(root, run, run.read_config(), run.read_result(), run.read_metrics, run.read_system)
+
+
+def row_of(
+    root: Path,
+    run: RunFolder,
+    config: dict[str, object],
+    result: dict[str, object],
+    metrics: Callable[[], LogRows],
+    system: Callable[[], LogRows],
+) -> Row:
+    """The row of a run from what its files hold; the two logs are asked for only where the result does not say."""
     status, damage = _status(run, config, result)
     reported = result.get("metrics")
     row = Row(run=_name(root, run), status=status, config=flatten(config))
-    row.metrics = _numbers(reported) if isinstance(reported, dict) else newest(run.read_metrics())
-    row.fields = {name: result.get(name) for name in FIELDS} if result else _progress(run)
+    row.metrics = _numbers(reported) if isinstance(reported, dict) else newest(metrics())
+    row.fields = {name: result.get(name) for name in FIELDS} if result else progress(system())
     error = result.get("error")
     row.error = "; ".join([clean(str(text)) for text in (damage, error) if text]) or None
     return row
@@ -134,7 +159,7 @@ def _status(run: RunFolder, config: dict[str, object], result: dict[str, object]
     return str(status), newer
 
 
-def newest(rows: list[dict[str, float | None]]) -> dict[str, float]:
+def newest(rows: LogRows) -> dict[str, float]:
     """The last measured value of each metric in rows of metrics.jsonl."""
     values: dict[str, float] = {}
     for row in rows:
@@ -146,9 +171,8 @@ def _numbers(metrics: dict[str, object]) -> dict[str, float]:
     return {clean(str(name)): number(value) for name, value in metrics.items()}
 
 
-def _progress(run: RunFolder) -> dict[str, object]:
-    """Fields of a run without a result, from its newest system row."""
-    rows = run.read_system()
+def progress(rows: LogRows) -> dict[str, object]:
+    """Fields of a run without a result, from the rows of its system.jsonl."""
     last: dict[str, object] = dict(rows[-1]) if rows else {}
     memory = [whole(row.get("memory_bytes")) or 0 for row in rows]
     return {

@@ -1,4 +1,4 @@
-"""Mean and standard deviation over seeds, and cells in order of merit."""
+"""Mean, standard deviation and interval over seeds, and cells in order of merit."""
 
 import math
 from collections import Counter
@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy.special import stdtrit
 
-from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.plain import label, number
 from lit_transformer.compare.plan import Goal
 
+LEVEL = 0.95
+"""How sure every interval is."""
 COSTS = ("parameters", "flops_per_token", "flops", "tokens_per_second", "seconds", "peak_memory_bytes")
 PROVISIONAL = ("running", "stopped", "pruned")
 """Runs whose numbers stand in where a cell has no complete run; a failed or diverged run never gives a number."""
@@ -26,8 +28,19 @@ def mean_sd(values: Iterable[float]) -> tuple[float, float, int]:
     n = len(finite)
     if not n:
         return math.nan, math.nan, 0
-    mean = math.fsum(finite) / n
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1)) if n > 1 else math.nan, n
+    try:
+        mean = math.fsum(finite) / n
+        return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1)) if n > 1 else math.nan, n
+    except OverflowError:  # beyond 1e308
+        return math.fsum(value / n for value in finite), math.nan, n
+
+
+def mean_interval(mean: float, sd: float, n: int) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of `n` values with standard deviation `sd`; NaN where n < 2."""
+    if n < 2:
+        return math.nan, math.nan
+    margin = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * sd / math.sqrt(n)
+    return mean - margin, mean + margin
 
 
 def rows_of(frame: pd.DataFrame) -> list[Row]:
@@ -40,15 +53,15 @@ def summarise(runs: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFram
     """One row for each distinct combination of the columns `by`, in order of appearance.
 
     Columns: `by`, `mean` `sd` `n` of `metric` over the complete runs (over running, stopped and pruned ones where none
-    is complete; sd is NaN where n < 2), the mean of each cost, `status` (`complete` where any run is), `count` of runs,
-    `detail` (what is not complete, in words).
+    is complete; sd is NaN where n < 2), `low` and `high` of the mean's 95 % interval, the mean of each cost, `status`
+    (`complete` where any run is), `count` of runs, `detail` (what is not complete, in words).
     """
     wanted = dict.fromkeys([*by, metric, *COSTS, "status", "problem", "error"])
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows_of(runs[[name for name in wanted if name in runs.columns]]):
         groups.setdefault(tuple(label(row[key]) for key in by), []).append(row)
     rows = [_summary(group, by, metric) for group in groups.values()]
-    columns = [*by, "mean", "sd", "n", *COSTS, "status", "count", "detail"]
+    columns = [*by, "mean", "sd", "n", "low", "high", *COSTS, "status", "count", "detail"]
     data = {name: pd.Series([row[name] for row in rows], dtype=object).infer_objects() for name in columns}
     return pd.DataFrame(data)
 
@@ -58,6 +71,7 @@ def _summary(group: list[Row], by: Sequence[str], metric: str) -> Row:
     counted = [row for row in group if row["status"] == "complete"]
     counted = counted or [row for row in group if row["status"] in PROVISIONAL]
     mean, sd, n = mean_sd(number(row.get(metric)) for row in counted)
+    low, high = mean_interval(mean, sd, n)
     status = "complete" if "complete" in counts else next((s for s in WORST_FIRST if s in counts), min(counts))
     costs = {cost: mean_sd(number(row[cost]) for row in group)[0] for cost in COSTS}
     return {
@@ -66,6 +80,8 @@ def _summary(group: list[Row], by: Sequence[str], metric: str) -> Row:
         "mean": mean,
         "sd": sd,
         "n": n,
+        "low": low,
+        "high": high,
         "status": status,
         "count": len(group),
         "detail": _detail(group, counts),
@@ -92,12 +108,6 @@ def ranked(cells: pd.DataFrame, goal: Goal) -> pd.DataFrame:
     """Cells best first, by `merit`."""
     keys = [merit(row, goal) for row in rows_of(cells[["mean", "status"]])]
     return cells.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
-
-
-def ranked_cells(comparison: Comparison, metric: str | None = None) -> pd.DataFrame:
-    """The comparison's cells, best first by its metric; the columns of `summarise`."""
-    cells = summarise(comparison.runs, comparison.cell_keys, metric or comparison.metric)
-    return ranked(cells, comparison.goal)
 
 
 def best_cell(cells: pd.DataFrame, goal: Goal) -> int | None:

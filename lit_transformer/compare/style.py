@@ -18,6 +18,10 @@ OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "triangle-down")
 MAX_LEGEND = 12
+LEGEND = {
+    "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom",
+    "itemclick": False, "itemdoubleclick": False, "font": {"size": 11},
+}  # fmt: skip
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -60,6 +64,27 @@ def mean_text(metric: str, mean: float, sd: float) -> str:
     """`2.313 ± 0.021`, or the mean alone where there is no standard deviation."""
     spread = figure_of(metric, sd)
     return f"{figure_of(metric, mean)} ± {spread}" if spread else figure_of(metric, mean)
+
+
+def behind_text(metric: str, row: Row) -> str:
+    """`0.031 [0.010, 0.052]`: by how much a cell is worse than the best, with its interval; empty where unknown."""
+    return interval_text(metric, float(row["behind"]), float(row["behind_low"]), float(row["behind_high"]))
+
+
+def interval_text(metric: str, value: float, low: float, high: float) -> str:
+    """`value [low, high]`; without the brackets where there is no interval."""
+    if not math.isfinite(value):
+        return ""
+    if not math.isfinite(low):
+        return figure_of(metric, value)
+    if "/" in metric and 1e-2 <= max(abs(low), abs(high)) < 1e3:
+        return f"{value:.3f} [{low:.3f}, {high:.3f}]"  # a small distance in the digits of its interval
+    return f"{figure_of(metric, value)} {bracket(metric, low, high)}"
+
+
+def bracket(metric: str, low: float, high: float) -> str:
+    """`[low, high]`; empty where there is no interval."""
+    return f"[{figure_of(metric, low)}, {figure_of(metric, high)}]" if math.isfinite(low) else ""
 
 
 @dataclass(frozen=True)

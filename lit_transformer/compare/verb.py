@@ -6,6 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from lit_transformer.compare.comparison import read_comparison
+from lit_transformer.compare.findings import findings
+from lit_transformer.compare.judging import judge
+from lit_transformer.compare.paired import compare_on_rows, lines_of
+from lit_transformer.compare.plain import printable
 from lit_transformer.compare.report import write_report
 from lit_transformer.compare.table import csv_text, json_document, terminal_table
 from lit_transformer.config.errors import UserError
@@ -26,17 +30,20 @@ def compare(directory: Path, *, html: Path | None = None, csv: bool = False, jso
     if csv and json:
         raise UserError("--csv and --json were both given; standard output carries one of them: leave one out")
     comparison = read_comparison(directory)
+    judged, on_rows = judge(comparison), compare_on_rows(comparison)
     for note in comparison.notes:
         print(f"warning: {note}", file=sys.stderr)
     _print(csv_text(comparison.runs), end="") if csv else None
-    _print(json_document(comparison)) if json else None
+    _print(json_document(comparison, judged, on_rows)) if json else None
     if not csv and not json:
         console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-        console.print(terminal_table(comparison))
+        console.print(terminal_table(comparison, judged))
+        for said in [*findings(comparison, judged), *lines_of(on_rows)]:
+            print(printable(said))
     target = html if html is not None else comparison.directory / "report.html"
     written = [target]
     try:
-        write_report(comparison, target)
+        write_report(comparison, target, judged, on_rows)
         if comparison.is_sweep:
             results = SweepFolder(comparison.directory).results_file
             write_text(results, csv_text(comparison.runs))

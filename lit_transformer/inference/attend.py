@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.models import TransformerConfig
@@ -66,17 +66,17 @@ def attend(path: str | os.PathLike[str], text: str, *, target: str | None = None
     batch = _batch(run, network, text, target)
     with torch.inference_mode(), record_attention(network) as recorded:
         network.hidden_states(**batch)
-    weights = {_name(layer, network): each[0].numpy() for layer, each in recorded.items()}
+    weights = {attention_name(layer, network): each[0].numpy() for layer, each in recorded.items()}
     if not all(np.isfinite(each).all() for each in weights.values()):
         raise UserError(f"{path}: its network computes NaN for this text\n  fix      use a run that did not diverge")
     targets = batch.get("decoder_inputs")
     return Attention(
         run=str(path),
-        model=_in_words(run.config.model),
+        model=in_words(run.config.model),
         text=text,
         tokens=token_texts(run.tokenizer, batch["inputs"][0].tolist()),
         target_tokens=None if targets is None else token_texts(run.tokenizer, targets[0].tolist()),
-        weights=dict(sorted(weights.items(), key=lambda item: _place(item[0]))),
+        weights=dict(sorted(weights.items(), key=lambda item: place(item[0]))),
     )
 
 
@@ -159,20 +159,25 @@ def _row(run: TextRun, ids: list[int]) -> Tensor:
     return torch.tensor([ids])  # (1, time)
 
 
-def _name(layer: str, network: TextNetwork) -> str:
-    """`decoder_blocks.1.cross_attention` -> `cross/1`."""
+def attention_name(layer: str, network: nn.Module) -> str:
+    """Name of an attention layer in a network, without a head around it -> as a person says it.
+
+    `decoder_blocks.1.cross_attention` -> `cross/1`.
+    """
     stack, number, attention = layer.split(".")
     alone = "encoder" if isinstance(network, Bert) else "decoder"
     side = alone if stack == "blocks" else stack.removesuffix("_blocks")
     return f"{'cross' if attention == 'cross_attention' else side}/{number}"
 
 
-def _place(name: str) -> tuple[int, int]:
+def place(name: str) -> tuple[int, int]:
+    """Sort key of names such as `cross/1`: encoder, decoder, cross, and their layers in order."""
     side, _, number = name.partition("/")
     return [str(known) for known in SIDES].index(side), int(number)
 
 
-def _in_words(model: object) -> str:
+def in_words(model: object) -> str:
+    """A Transformer's settings on one line."""
     assert isinstance(model, TransformerConfig)
     sides = (getattr(model, f"num_{side}_layers", None) or model.num_layers for side in ("encoder", "decoder"))
     layers = " + ".join(map(str, sides)) if hasattr(model, "num_encoder_layers") else str(model.num_layers)

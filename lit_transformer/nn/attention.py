@@ -151,3 +151,9 @@ class MultiHeadAttention(nn.Module):
         mask, bias = (x if x is None else x[(None,) * (4 - x.ndim)] for x in (mask, bias))  # each with 4 axes
         scale = self.scale if self.scale is not None else self.head_dim**-0.5
         return attend(queries, keys, values, mask, bias, causal, scale, dropout)  # (batch, heads, queries, head_dim)
+
+
+def attention_layers(network: nn.Module) -> dict[str, MultiHeadAttention]:
+    """Every attention layer of a network by its name in it, such as `blocks.0.attention`, compiled or not."""
+    layers = {name: module for name, module in network.named_modules() if isinstance(module, MultiHeadAttention)}
+    return {name.replace("_orig_mod.", ""): layer for name, layer in layers.items()}

@@ -4,14 +4,14 @@ A layer with a `recorder` hands it the queries and keys that it attends with. Ou
 training pays for one comparison a layer, a compiled network for one guard.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lit_transformer.nn.attention import MultiHeadAttention, Recorder
+from lit_transformer.nn.attention import Recorder, attention_layers
 from lit_transformer.nn.masks import causal_mask, combine
 
 
@@ -45,34 +45,44 @@ def attention_weights(
 
 
 @contextmanager
-def record_attention(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Within it, each forward pass fills the dict: an attention layer's name -> its weights.
+def observe_attention(network: nn.Module, see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Within it, each attention layer that runs gives `see` its name and its weights (batch, heads, queries, keys).
 
     A name is the module's, such as `blocks.0.attention` or `decoder_blocks.1.cross_attention`; weights are those of
-    `attention_weights` in the layer's last call, without gradient. Compiled networks run uncompiled meanwhile and are
-    not compiled again afterwards. Where recordings are nested, each gets everything.
+    `attention_weights`, without gradient. Compiled networks run uncompiled meanwhile and are not compiled again
+    afterwards. Where observations are nested, each sees everything.
     """
-    recorded: dict[str, Tensor] = {}
-    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, MultiHeadAttention)}
+    layers = attention_layers(network)
     before = {name: layer.recorder for name, layer in layers.items()}
     try:
         for name, layer in layers.items():
-            layer.recorder = _recorder(recorded, name.replace("_orig_mod.", ""), layer.scale, before[name])
+            layer.recorder = _recorder(see, name, layer.scale, before[name])
         with torch.compiler.set_stance("force_eager"):
-            yield recorded
+            yield
     finally:
         for name, layer in layers.items():
             layer.recorder = before[name]
 
 
-def _recorder(recorded: dict[str, Tensor], name: str, scale: float | None, outer: Recorder | None) -> Recorder:
+@contextmanager
+def record_attention(network: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Within it, each forward pass fills the dict: an attention layer's name -> the weights of its last call.
+
+    Names, weights and the rest are those of `observe_attention`.
+    """
+    recorded: dict[str, Tensor] = {}
+    with observe_attention(network, recorded.__setitem__):
+        yield recorded
+
+
+def _recorder(see: Callable[[str, Tensor], None], name: str, scale: float | None, outer: Recorder | None) -> Recorder:
     def record(
         rows: int, queries: Tensor, keys: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None
     ) -> None:
         weights = attention_weights(queries, keys, scale=scale, mask=mask, causal=causal, position_bias=bias)
         # rows that share a context lie behind one another among its queries
         weights = weights.unflatten(2, (rows // len(weights), -1))  # (contexts, heads, sharing, queries, keys)
-        recorded[name] = weights.transpose(1, 2).flatten(0, 1)  # (batch, heads, queries, keys)
+        see(name, weights.transpose(1, 2).flatten(0, 1))  # (batch, heads, queries, keys)
         if outer is not None:
             outer(rows, queries, keys, mask, causal, bias)
 

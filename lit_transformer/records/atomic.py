@@ -73,6 +73,6 @@ def read_json(path: Path) -> dict[str, object]:
     """A JSON object; empty where the file is missing, damaged or something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

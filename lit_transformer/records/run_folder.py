@@ -124,14 +124,17 @@ class RunFolder:
             return 0
 
     def exists(self) -> bool:
-        """Whether this is a run's folder."""
-        return self.config_file.is_file()
+        """Whether this is a run's folder, as far as it may be looked into."""
+        try:
+            return self.config_file.is_file()
+        except OSError:
+            return False
 
     def read_config(self) -> dict[str, object]:
         """The frozen config as plain nested dicts; empty where it is missing or damaged."""
         try:
             value = yaml.load(self.config_file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -148,7 +151,7 @@ class RunFolder:
         return read_rows(self.metrics_file)
 
     def read_system(self) -> list[dict[str, float | None]]:
-        """Rows of system.jsonl in order: step, seconds since the start, tokens_per_second, mfu, memory_bytes."""
+        """Rows of system.jsonl in order: step of total_steps, epoch, tokens, seconds from the start, speeds, memory."""
         return read_rows(self.system_file)
 
     def status(self) -> Status:
@@ -170,7 +173,7 @@ def read_rows(path: Path) -> list[dict[str, float | None]]:
     for line in text.splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)

@@ -56,6 +56,12 @@ class Task(LightningModule):
         """Learning rate of the newest step; the optimizer already holds the next step's."""
         self.accepts: Callable[[Tensor, Tensor], bool] = lambda norm, loss: True
         """Whether to take a step with this norm of the gradient and this rank's loss; the training's guard."""
+        self.told: Callable[[list[int], list[dict[str, Any]]], None] | None = None
+        """Is given places in a batch that is evaluated, and of each what was predicted and its part in each metric.
+
+        A prediction has `statistics` (name of a metric -> numbers that add up over rows) and what a person reads. None:
+        predictions are not kept, which spares the time to make them.
+        """
         self._training_sums: Callable[[Batch], dict[str, Tensor]] = self.training_sums
 
     def forward(self, *inputs: Tensor, **how: Any) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.nn.losses import cross_entropy
 from lit_transformer.tasks.base import Batch, Task
-from lit_transformer.tasks.label_metrics import label_metrics, label_sums
+from lit_transformer.tasks.label_metrics import label_metrics, label_predictions, label_sums
 from lit_transformer.tasks.likelihood import choice_scores, right_answer_sums
 
 
@@ -38,7 +38,10 @@ class Classification(Task):
             scores = self.network(**{name: batch[name] for name in batch if name not in ("targets", "lm_targets")})
             loss, count = cross_entropy(scores, labels)
             sums = {"loss": loss, "count": count}
-        return {**sums, **label_sums(scores.argmax(dim=-1), labels, self.num_classes)}
+        predicted = scores.argmax(dim=-1)  # (rows,)
+        if self.told is not None:
+            self.told(*label_predictions(predicted, labels))
+        return {**sums, **label_sums(predicted, labels, self.num_classes)}
 
     def metrics(self, sums: dict[str, float], split: str) -> dict[str, float]:
         found = {"loss": sums["loss"] / max(sums["count"], 1.0)}

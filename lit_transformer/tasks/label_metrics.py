@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,16 @@ def label_sums(predicted: Tensor, labels: Tensor, num_classes: int) -> dict[str,
         counts = torch.bincount(values, minlength=num_classes)  # (num_classes,)
         sums |= {f"{name}_{index}": count for index, count in enumerate(counts.unbind())}
     return sums
+
+
+def label_predictions(predicted: Tensor, labels: Tensor) -> tuple[list[int], list[dict[str, Any]]]:
+    """Places of the rows that have a label, and of each what was predicted; predicted and labels (rows,)."""
+    places = [place for place, label in enumerate(labels.tolist()) if label >= 0]
+    pairs = [(int(predicted[place]), int(labels[place])) for place in places]
+    return places, [
+        {"predicted": found, "label": label, "statistics": {"accuracy": [int(found == label), 1]}}
+        for found, label in pairs
+    ]
 
 
 def label_metrics(sums: Mapping[str, float], num_classes: int) -> dict[str, float]:

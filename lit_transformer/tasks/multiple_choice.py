@@ -5,6 +5,7 @@ from torch import Tensor
 from lit_transformer.models.base import TextNetwork
 from lit_transformer.nn.losses import cross_entropy
 from lit_transformer.tasks.base import Batch, Task
+from lit_transformer.tasks.label_metrics import label_predictions
 from lit_transformer.tasks.likelihood import choice_scores, right_answer_sums
 
 
@@ -31,8 +32,10 @@ class MultipleChoice(Task):
             scores = self.network(**{name: batch[name] for name in batch if name not in ("targets", "lm_targets")})
             loss, count = cross_entropy(scores, labels)
             sums = {"loss": loss, "count": count}
-        kept = labels >= 0
-        return {**sums, "rows": kept.sum(), "hits": ((scores.argmax(dim=-1) == labels) & kept).sum()}
+        kept, predicted = labels >= 0, scores.argmax(dim=-1)  # (rows,) each
+        if self.told is not None:
+            self.told(*label_predictions(predicted, labels))
+        return {**sums, "rows": kept.sum(), "hits": ((predicted == labels) & kept).sum()}
 
     def metrics(self, sums: dict[str, float], split: str) -> dict[str, float]:
         found = {"loss": sums["loss"] / max(sums["count"], 1.0)}

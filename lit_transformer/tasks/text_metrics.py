@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -32,6 +33,26 @@ def text_sums(texts: Sequence[str], references: Sequence[str]) -> dict[str, floa
             for index, value in enumerate(row):
                 sums[f"{name}_{index}"] += value
     return sums
+
+
+def text_predictions(texts: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
+    """Each text with its reference and its part in every metric: sacrebleu's statistics, else a value and a count."""
+    parts = {
+        name: metric._extract_corpus_statistics(list(texts), [list(references)]) if texts else []
+        for name, metric in METRICS.items()
+    }
+    return [
+        {
+            "hypothesis": text,
+            "reference": reference,
+            "statistics": {
+                **{name: [int(value) for value in rows[index]] for name, rows in parts.items()},
+                "exact_match": [int(text.strip() == reference.strip()), 1],
+                "f1": [words_f1(text, reference), 1],
+            },
+        }
+        for index, (text, reference) in enumerate(zip(texts, references, strict=True))
+    ]
 
 
 def words_f1(text: str, reference: str) -> float:

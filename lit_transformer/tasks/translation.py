@@ -9,7 +9,7 @@ from lit_transformer.models.seq2seq import Seq2Seq
 from lit_transformer.nn.losses import IGNORED, cross_entropy
 from lit_transformer.tasks.base import Batch, Task
 from lit_transformer.tasks.language_model import token_metrics
-from lit_transformer.tasks.text_metrics import text_metrics, text_sums
+from lit_transformer.tasks.text_metrics import text_metrics, text_predictions, text_sums
 
 
 class Translation(Task):
@@ -54,6 +54,8 @@ class Translation(Task):
             mask = batch["input_mask"][wanted] if "input_mask" in batch else None
             texts = found.decode(self.decode(batch["inputs"][wanted], mask))
             references = [found.reference(split, row) for row in batch["rows"][wanted].tolist()]
+        if self.told is not None:
+            self.told(wanted.nonzero()[:, 0].tolist(), text_predictions(texts, references))
         device = batch["inputs"].device
         return {name: torch.tensor(value, device=device) for name, value in text_sums(texts, references).items()}
 

@@ -112,6 +112,8 @@ def _log(run: RunFolder, config: ExperimentConfig, parts: Parts) -> RunLog:
         run,
         log_every=config.tracking.log_every,
         tokens_per_step=parts.tokens_per_step,
+        steps_per_epoch=parts.data.steps_per_epoch,
+        total_steps=parts.total_steps,
         flops_per_token=cache(lambda: counted_flops_per_token(config, cache_root())),
         peak_flops=peak,
     )

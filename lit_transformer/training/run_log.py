@@ -28,6 +28,8 @@ class RunLog:
         *,
         log_every: int,
         tokens_per_step: int,
+        steps_per_epoch: int,
+        total_steps: int,
         flops_per_token: Callable[[], int],
         peak_flops: Callable[[], float | None],
     ) -> None:
@@ -39,7 +41,7 @@ class RunLog:
         self.seconds = 0.0
         """Since the run's first step, earlier attempts included."""
         self.log_every = log_every
-        self._tokens_per_step = tokens_per_step
+        self._tokens_per_step, self._steps_per_epoch, self._total_steps = tokens_per_step, steps_per_epoch, total_steps
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
         self._row: Row = {}
         self.logged_step = 0
@@ -119,6 +121,9 @@ class RunLog:
             flops, peak = rate * self._flops_per_token(), self._peak_flops()
         row = {
             "step": step,
+            "total_steps": self._total_steps,
+            "epoch": round(step / max(self._steps_per_epoch, 1), 6),
+            "tokens": step * self._tokens_per_step,
             "seconds": round(self.elapsed(), 3),
             "tokens_per_second": round(rate, 1),
             "flops_per_second": round(flops),

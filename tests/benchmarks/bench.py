@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import beam_huggingface
 import bert_huggingface
 import checkpointing
+import dashboard_scale
 import demo
 import glm_gpt
 import gpt_huggingface
@@ -61,6 +62,7 @@ PARTS = {
     "glm": against(glm_gpt.measure, "GLM over our GPT"),
     "beam": against(beam_huggingface.measure, "beam search over transformers' generate", "sentences/s"),
     "segmenter": segmenter,
+    "dashboard": dashboard_scale.measure,
 }
 """In the order of what disturbs least."""
 

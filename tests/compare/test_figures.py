@@ -9,7 +9,8 @@ import pytest
 from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.curves import read_curves, smooth
 from lit_transformer.compare.figures import against, learning_curves
-from lit_transformer.compare.heatmap import heatmap
+from lit_transformer.compare.heatmap import Reducer, heatmap
+from lit_transformer.compare.judging import judge
 from lit_transformer.compare.statistics import summarise
 from lit_transformer.compare.style import escape, si
 
@@ -69,6 +70,31 @@ def test_more_settings_than_two_show_the_best_and_say_so(nine: Path) -> None:
     lowest = runs.groupby(HEADS)["val/loss"].min()
     assert tiles(figure) == {("", str(heads)): f"{value:.3f}" for heads, value in lowest.items()}
     assert "best of 3 cells" in figure.data[0].hovertext[0][0] + figure.data[-1].hovertext[0][0]
+
+
+@pytest.mark.parametrize(("reducer", "reduce"), [("best", "min"), ("mean", "mean"), ("median", "median")])
+def test_reducers_are_those_of_pandas(nine: Path, reducer: Reducer, reduce: str) -> None:
+    comparison = read_comparison(nine)
+    cells = summarise(comparison.runs, comparison.cell_keys, "val/loss")
+    figure = heatmap(cells, x=HEADS, y=None, metric="val/loss", goal="minimize", reducer=reducer)
+    expected = comparison.runs.groupby(HEADS)["val/loss"].agg(reduce)
+    assert tiles(figure) == {("", str(heads)): f"{value:.3f}" for heads, value in expected.items()}
+    assert figure.layout.title.text.startswith(f"{reducer} val/loss")
+
+
+def test_count_is_of_complete_cells_and_claims_no_best(mixed: Path) -> None:
+    comparison = read_comparison(mixed)
+    cells = summarise(comparison.runs, comparison.cell_keys, "val/loss")
+    figure = heatmap(cells, x=LAYERS, y=None, metric="val/loss", goal="minimize", reducer="count")
+    assert tiles(figure) == {("", "1"): "0", ("", "2"): "3"} and not figure.layout.shapes
+
+
+def test_cells_that_cannot_be_told_from_the_best_have_a_dotted_outline(seeded: Path) -> None:
+    judged = judge(read_comparison(seeded))
+    figure = heatmap(judged.cells, x=HEADS, y=LAYERS, metric="val/loss", goal="minimize")
+    marks = {shape.line.dash for shape in figure.layout.shapes}
+    tied = judged.cells["standing"].tolist().count("not told apart")
+    assert len(figure.layout.shapes) == 1 + tied and marks <= {"solid", "dot"}
 
 
 def test_sweep_where_nothing_ran_still_draws(nine: Path) -> None:

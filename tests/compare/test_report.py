@@ -15,6 +15,8 @@ from plotly.offline import get_plotlyjs
 
 from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.curves import smooth
+from lit_transformer.compare.judging import judge
+from lit_transformer.compare.page import MARKS
 from lit_transformer.compare.report import report_html, write_report
 from lit_transformer.records.run_folder import RunFolder
 
@@ -130,7 +132,8 @@ def look(browser: Browser) -> Iterator[Callable[..., Seen]]:
 
 
 def quiet(seen: Seen) -> None:
-    assert seen.messages == []
+    """Nothing was said but by the software that draws WebGL where there is no GPU, and nothing was asked for."""
+    assert [message for message in seen.messages if not message.startswith("[.WebGL-")] == []
     assert [url for url in seen.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert len([url for url in seen.requests if url.startswith("file:")]) == 1
 
@@ -229,6 +232,9 @@ def test_hostile_names_values_keys_and_errors_never_become_markup(
         cells.append({"cell": name, "values": {key: text, "other": index % 3}, "problem": None})
     cells.append({"cell": "last", "values": {key: "z", "other": 1}, "problem": XSS[0]})
     plan_writer(tmp_path / "s", {key: [], "other": []}, cells, name=XSS[1])
+    stop = {"rule": XSS[0], "metric": "val/loss", "band": 1, "value": 2.0, "threshold": 1.0, "rank": 1, "of": 2}
+    stops = [json.dumps({**stop, "cell": cell["cell"]}) + "\n" for cell in cells[:4]]
+    (tmp_path / "s" / "stops.jsonl").write_text("".join(stops))
     seen = look(tmp_path / "s")
     for metric in seen.page.locator("#map-metric option").all_inner_texts()[:4]:
         seen.page.select_option("#map-metric", metric)
@@ -237,6 +243,24 @@ def test_hostile_names_values_keys_and_errors_never_become_markup(
     assert seen.page.locator("img, svg a, #runs a, #runs b, table a").count() == 0
     assert seen.page.locator("h1").inner_text() == XSS[1]
     assert XSS[0] in seen.page.locator("#map .xtick text").all_text_contents()
+    quiet(seen)
+
+
+def test_lines_of_parallel_coordinates_bars_and_intervals_are_those_of_the_comparison(
+    tmp_path: Path, sweep_writer: Callable[..., Path], look: Callable[..., Seen]
+) -> None:
+    seen = look(sweep_writer(tmp_path / "s", [1, 2, 4], [1, 2], [0, 1, 2], {(1, 1, 0): "failed"}))
+    comparison = read_comparison(tmp_path / "s")
+    judged = judge(comparison)
+    lines = seen.page.evaluate("[...document.getElementById('parallel-0')._fullData[0].line.color]")
+    assert lines == pytest.approx(judged.cells["mean"].tolist())
+    seen.page.locator("#parallel-0 .axis-title").first.wait_for()
+    titles = seen.page.locator("#parallel-0 .axis-title").all_text_contents()
+    assert titles == ["num_heads", "num_layers", "parameters", "seconds", "val/loss"]
+    assert column(seen.page, 7) == [MARKS[standing] for standing in judged.cells["standing"]]
+    assert seen.page.locator("#findings li").count() == 3 and seen.page.locator("#stops-card").count() == 0
+    seen.page.select_option("#map-metric", "state")
+    assert "1 failed2 complete" in texts(seen.page)
     quiet(seen)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lit_transformer.compare.comparison import default_axes, goal_of, read_comparison, values_of
-from lit_transformer.compare.page import caveat
-from lit_transformer.compare.statistics import best_cell, mean_sd, ranked, ranked_cells, summarise
+from lit_transformer.compare.findings import caveat
+from lit_transformer.compare.judging import judge
+from lit_transformer.compare.statistics import best_cell, mean_interval, mean_sd, ranked, summarise
 
 
 def test_mean_and_sd_by_hand() -> None:
@@ -22,10 +24,18 @@ def test_mean_and_sd_by_hand() -> None:
     assert mean_sd([])[2] == 0 and math.isnan(mean_sd([math.nan])[0])
 
 
+def test_interval_of_a_mean_is_that_of_scipy() -> None:
+    values = np.array([2.31, 2.35, 2.28])
+    mean, sd, n = mean_sd(values)
+    expected = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
+    assert mean_interval(mean, sd, n) == pytest.approx(expected, rel=1e-12)
+    assert all(map(math.isnan, mean_interval(3.5, math.nan, 1)))
+
+
 def test_cells_average_over_seeds_alone(seeded: Path) -> None:
     comparison = read_comparison(seeded)
     assert comparison.factors == ["model.num_heads", "model.num_layers"] and comparison.averaged
-    cells = ranked_cells(comparison)
+    cells = judge(comparison).cells
     assert cells["n"].tolist() == [2, 2] and cells["model.num_heads"].tolist() == [2, 4]
     for index, heads in enumerate([2, 4]):
         values = comparison.runs.loc[comparison.runs["model.num_heads"] == heads, "val/loss"].to_numpy()
@@ -34,7 +44,7 @@ def test_cells_average_over_seeds_alone(seeded: Path) -> None:
 
 
 def test_one_seed_has_no_sd(nine: Path) -> None:
-    cells = ranked_cells(read_comparison(nine))
+    cells = judge(read_comparison(nine)).cells
     assert len(cells) == 9 and cells["sd"].isna().all() and (cells["n"] == 1).all()
     assert cells["mean"].is_monotonic_increasing
 
@@ -81,8 +91,8 @@ def test_repeated_points_are_no_seeds(tmp_path: Path, seeded: Path) -> None:
 
     shutil.copytree(seeded, tmp_path / "again")
     comparison = read_comparison(tmp_path)
-    assert not comparison.averaged and (ranked_cells(comparison)["n"] == 1).all()
-    assert len(ranked_cells(comparison)) == 8
+    assert not comparison.averaged and (judge(comparison).cells["n"] == 1).all()
+    assert len(judge(comparison).cells) == 8
 
 
 def test_seed_swept_over_one_value_is_one_seed(tmp_path: Path, sweep_writer: Callable[..., Path]) -> None:
@@ -90,7 +100,7 @@ def test_seed_swept_over_one_value_is_one_seed(tmp_path: Path, sweep_writer: Cal
     plan["swept"].append("seed")
     (tmp_path / "s" / "plan.json").write_text(json.dumps(plan))
     comparison = read_comparison(tmp_path / "s")
-    assert not comparison.averaged and caveat(comparison).startswith("One seed")
+    assert not comparison.averaged and caveat(comparison, judge(comparison)).startswith("One seed")
 
 
 def test_axes_and_goals(nine: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lit_transformer.compare import report
 from lit_transformer.compare.comparison import read_comparison
-from lit_transformer.compare.statistics import ranked_cells
+from lit_transformer.compare.judging import judge
 from lit_transformer.compare.verb import compare
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.run_folder import RunFolder
@@ -27,16 +27,16 @@ def test_table_is_best_first_and_stdout_has_it_alone(nine: Path, capsys: pytest.
     compare(nine)
     out, err = capsys.readouterr()
     shown = [line.split("│")[1:-1] for line in out.splitlines() if line.startswith("│")]
-    cells = ranked_cells(read_comparison(nine))
+    cells = judge(read_comparison(nine)).cells
     assert [line[2].strip() for line in shown] == [f"{mean:.3f}" for mean in cells["mean"]]
     assert [line[0].strip() for line in shown] == [str(heads) for heads in cells["model.num_heads"]]
-    assert "one run each" in out and "wrote" not in out and f"wrote {nine / 'report.html'}" in err
+    assert "One seed" in out and "wrote" not in out and f"wrote {nine / 'report.html'}" in err
     assert pd.read_csv(nine / "results.csv")["val/loss"].tolist() == read_comparison(nine).runs["val/loss"].tolist()
 
 
 def test_seeds_show_as_mean_and_sd(seeded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compare(seeded)
-    cells = ranked_cells(read_comparison(seeded))
+    cells = judge(read_comparison(seeded)).cells
     assert f"{cells['mean'][0]:.3f} ± {cells['sd'][0]:.3f}" in capsys.readouterr().out
 
 

@@ -7,8 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from lit_transformer.compare.bootstrap import mean_iou
 from lit_transformer.inference import segment as verb
+from lit_transformer.inference.evaluate import evaluate
 from lit_transformer.inference.load import load_task
+from lit_transformer.records.predictions import read_predictions
 from tests.inference.elsewhere import DEVICE, SecondDevice
 from tests.inference.runs import HERE, make_run
 
@@ -163,3 +166,12 @@ def test_evaluate_and_export(ask, run, tmp_path):
 def test_a_text_verb_refuses_it(ask, run):
     status, _, err = ask("generate", run, "--prompt", "a")
     assert status == 2 and "segment" in err
+
+
+def test_evaluate_saves_the_confusion_matrix_of_each_image(run):
+    metrics = evaluate(run, "val")
+    found = read_predictions(run, "val")
+    matrices = found.statistics["mean_iou"]
+    assert [row["row"] for row in found.rows] == list(range(len(matrices))) and len(matrices) > 1
+    assert (matrices.sum(axis=1) == 24 * 32).all()
+    assert mean_iou(matrices.sum(axis=0, keepdims=True))[0] == pytest.approx(metrics["val/mean_iou"])

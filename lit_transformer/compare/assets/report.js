@@ -10,6 +10,7 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = (settings) => ({ ...settings, gridcolor: colour("--grid"), linecolor: colour("--line") });
+    const axes = layout.xaxis ? { xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis) } : {};
     return {
       ...layout,
       font: { ...layout.font, color: colour("--ink") },
@@ -18,7 +19,7 @@
         font: { color: colour("--ink") },
       },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--muted"), activecolor: colour("--accent") },
-      xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
+      ...axes,
     };
   }
 
@@ -110,6 +111,12 @@
     document.querySelector(".overview").classList.add("alone");
   }
   data.scatter.forEach((figure, index) => draw(`scatter-${index}`, figure));
+  data.analysis.forEach((figure, index) => draw(`analysis-${index}`, figure));
+  for (const index of [0, 1]) draw(`importance-${index}`, data.importance[index]);
+  for (const name of ["parallel", "stops"]) {
+    if (data[name].length) draw(`${name}-0`, data[name][0]);
+    else element(`${name}-card`).remove();
+  }
   if (data.curves.length) {
     drawCurves();
     element("smoothing").addEventListener("change", drawCurves);

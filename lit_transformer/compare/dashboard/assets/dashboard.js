@@ -1,0 +1,84 @@
+/* The page's own functions: the address, cells of the table, figures as SVG. Loaded as a file, so that no script needs to stand in the page. */
+(function () {
+  "use strict";
+  const dashNow = (window.dash_clientside = window.dash_clientside || {});
+  const unchanged = () => dashNow.no_update;
+
+  dashNow.lit_transformer = {
+    // The state of the page in its address, without a new entry in the history for each key that is typed.
+    address(search) {
+      if (typeof search === "string" && search !== window.location.search) {
+        window.history.replaceState(window.history.state, "", window.location.pathname + search);
+      }
+      return unchanged();
+    },
+    current(pathname) {
+      document.querySelectorAll("header nav a").forEach((link) => {
+        if (link.getAttribute("href") === pathname) link.setAttribute("aria-current", "page");
+        else link.removeAttribute("aria-current");
+      });
+      return unchanged();
+    },
+  };
+
+  // A link that Dash follows without loading the page anew.
+  function follow(event) {
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    window.history.pushState({}, "", event.currentTarget.getAttribute("href"));
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    window.scrollTo(0, 0);
+  }
+
+  const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  cells.RunLink = (props) => {
+    const row = props.data || {};
+    const swatch = React.createElement("span", { className: "swatch", style: { background: row.colour }, key: "s" });
+    if (row.count !== undefined) return React.createElement("span", null, swatch, row.run);
+    const target = "/run?id=" + encodeURIComponent(row.id);
+    const name = String(row.run).replace(/^(sweeps\/([^/]+\/))?cells\//, "$2"); // the tooltip has all of it
+    return React.createElement("a", { href: target, onClick: follow }, swatch, name);
+  };
+  cells.RunState = (props) => {
+    const status = String(props.value);
+    return React.createElement("span", { className: "state " + (/^[a-z]+$/.test(status) ? status : "mixed") }, status);
+  };
+
+  const formats = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
+  const number = (value) => {
+    if (!Number.isFinite(value)) return "";
+    const size = Math.abs(value);
+    return value === 0 || (size >= 1e-3 && size < 1e3) ? value.toFixed(3) : value.toPrecision(3);
+  };
+  const UNITS = [[1e18, " E"], [1e15, " P"], [1e12, " T"], [1e9, " G"], [1e6, " M"], [1e3, " k"]];
+  const si = (value) => {
+    if (!Number.isFinite(value)) return "";
+    const unit = UNITS.find(([size]) => Math.abs(value) >= size);
+    return unit ? Number((value / unit[0]).toPrecision(3)) + unit[1] : String(Number(value.toPrecision(3)));
+  };
+  const span = (seconds) => {
+    if (!Number.isFinite(seconds)) return "";
+    const whole = Math.round(seconds), hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
+    return hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+  };
+  const spread = (format) => (params) => {
+    if (params.value === null || params.value === undefined) return "";
+    if (typeof params.value !== "number") return String(params.value);
+    const sd = params.data && params.data[params.colDef.field + "s"];
+    return format(params.value) + (typeof sd === "number" ? " ± " + format(sd) : "");
+  };
+  formats.measured = spread((value) => (Number.isInteger(value) ? String(value) : number(value)));
+  formats.count = spread(si);
+  formats.duration = spread(span);
+  formats.compared = (params) => {
+    if (typeof params.value !== "number") return params.value === null || params.value === undefined ? "" : String(params.value);
+    return (String(params.data.name).includes("/") ? formats.measured : formats.count)(params);
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("button.save");
+    if (!button) return;
+    const plot = button.parentElement.querySelector(".js-plotly-plot");
+    if (plot) window.Plotly.downloadImage(plot, { format: "svg", filename: plot.parentElement.id || "figure" });
+  });
+})();

@@ -1,0 +1,220 @@
+"""The page of all runs: a table to search, sort, filter and group, live while they train."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import dash_ag_grid
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash.development.base_component import Component
+
+from lit_transformer.compare.comparison import Comparison
+from lit_transformer.compare.dashboard.index import LiveIndex, View
+from lit_transformer.compare.dashboard.parts import control, href, menu, offered, picked
+from lit_transformer.compare.dashboard.query import Query, search_of, text, texts
+from lit_transformer.compare.dashboard.run_table import (
+    MAX_COLUMNS,
+    all_columns,
+    default_columns,
+    format_of,
+    group_rows,
+    is_number,
+    run_rows,
+)
+from lit_transformer.compare.style import short
+
+PATH = "/"
+GRID_OPTIONS = {
+    "suppressFieldDotNotation": True,
+    "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
+    "selectionColumnDef": {"pinned": "left", "width": 46},
+    "animateRows": False,
+    "enableCellTextSelection": True,
+    "ensureDomOrder": True,
+    "suppressDragLeaveHidesColumns": True,
+    "tooltipShowDelay": 300,
+}
+
+
+def layout(index: LiveIndex, query: Query) -> Component:
+    """The page as the address says: `q` is searched for, `cols` are shown, `group` by which runs are averaged."""
+    view = index.view
+    comparison = index.comparison() if view.rows else None
+    names = all_columns(comparison) if comparison else []
+    columns, keys = _chosen(comparison, query.several("cols")), [k for k in query.several("group") if k in names]
+    return html.Div(
+        [
+            html.H1("Runs"),
+            html.P(id="runs-summary", className="hint", role="status"),
+            html.Div(
+                [
+                    control(
+                        "Search", dcc.Input(id="runs-search", type="search", value=query.text("q"), debounce=False)
+                    ),
+                    control(
+                        "Group by", menu("runs-group", picked(names, keys), keys, multi=True, placeholder="nothing")
+                    ),
+                    control("Columns", menu("runs-columns", picked(names, columns), columns, multi=True), wide=True),
+                    html.Button("CSV", id="runs-csv", title="Save what the table shows as CSV"),
+                    html.Span(id="runs-links", className="links"),
+                ],
+                className="controls",
+            ),
+            _grid(query),
+        ]
+    )
+
+
+def _grid(query: Query) -> Component:
+    return dash_ag_grid.AgGrid(
+        id="runs-grid",
+        columnDefs=[],
+        rowData=[],
+        getRowId="params.data.id",
+        columnSize=None,
+        defaultColDef={
+            "sortable": True,
+            "resizable": True,
+            "useValueFormatterForExport": False,
+            "filter": True,
+            "floatingFilter": True,
+            "minWidth": 90,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+        },
+        dashGridOptions={**GRID_OPTIONS, "quickFilterText": query.text("q")},
+        csvExportParams={"fileName": "runs.csv"},
+        className="ag-theme-quartz-auto-dark table",
+        style={"height": None},
+    )
+
+
+def _chosen(comparison: Comparison | None, wanted: Sequence[str]) -> list[str]:
+    if comparison is None:
+        return []
+    known = set(all_columns(comparison))
+    return [name for name in wanted if name in known][:MAX_COLUMNS] or default_columns(comparison)
+
+
+def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -> list[dict[str, Any]]:
+    """The table's columns as AG Grid takes them; a name is text in a heading and never a field."""
+    defs: list[dict[str, Any]] = [
+        {
+            "field": "run",
+            "headerName": "group" if grouped else "run",
+            "pinned": "left",
+            "minWidth": 240,
+            "flex": 2,
+            "cellRenderer": "RunLink",
+            "filter": "agTextColumnFilter",
+            "tooltipField": "run",
+        },
+        {
+            "field": "status",
+            "headerName": "status",
+            "width": 120,
+            "cellRenderer": "RunState",
+            "filter": "agTextColumnFilter",
+        },
+    ]
+    if grouped:
+        defs.append({"field": "count", "headerName": "runs", "width": 90, "filter": "agNumberColumnFilter"})
+    shorts = [short(name) for name in columns]
+    for place, name in enumerate(columns):
+        numeric = is_number(comparison, name) or name == "eta"
+        column: dict[str, Any] = {
+            "field": f"c{place}",
+            "headerName": short(name) if shorts.count(short(name)) == 1 else name,
+            "headerTooltip": name,
+            "filter": "agNumberColumnFilter" if numeric else "agTextColumnFilter",
+            "flex": 1,
+            "minWidth": 110 if name != "error" else 220,
+        }
+        if numeric:
+            column["type"] = "rightAligned"
+            column["valueFormatter"] = {"function": f"{format_of(name)}(params)"}
+        if name == "error":
+            column["tooltipField"] = f"c{place}"
+        defs.append(column)
+    return defs
+
+
+def summary(view: View, notes: Sequence[str]) -> str:
+    """How many runs there are, and in which states."""
+    if not view.rows:
+        return "; ".join(
+            ["No run here yet. A run or sweep that is started below this folder appears by itself.", *notes]
+        )
+    counts = Counter(row.status for row in view.rows)
+    states = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+    return "; ".join([f"{len(view.rows)} {'run' if len(view.rows) == 1 else 'runs'}: {states}", *notes])
+
+
+def register(app: Dash, index: LiveIndex) -> None:
+    """The table follows its controls and the disk."""
+    _register_controls(app, index)
+
+    @app.callback(
+        Output("runs-grid", "columnDefs"),
+        Output("runs-grid", "rowData"),
+        Output("runs-summary", "children"),
+        Input("runs-columns", "value"),
+        Input("runs-group", "value"),
+        Input("version", "data"),
+    )
+    def fill(columns: object, group: object, _: object) -> Any:
+        view = index.refresh()
+        told = summary(view, view.notes)
+        if not view.rows:
+            return [], [], told
+        comparison = index.comparison()
+        shown = _chosen(comparison, texts(columns))
+        keys = [key for key in texts(group) if key in set(all_columns(comparison))]
+        rows = group_rows(view, shown, keys) if keys else run_rows(view, shown)
+        live = ctx.triggered_id == "version"
+        return no_update if live else column_defs(comparison, shown, bool(keys)), rows, told
+
+
+def _register_controls(app: Dash, index: LiveIndex) -> None:
+    """Menus, search, what is saved and linked, the address."""
+
+    @app.callback(
+        Output("runs-columns", "options"), Input("runs-columns", "search_value"), State("runs-columns", "value")
+    )
+    def offer_columns(search: object, chosen: object) -> Any:
+        return offered(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
+
+    @app.callback(Output("runs-group", "options"), Input("runs-group", "search_value"), State("runs-group", "value"))
+    def offer_keys(search: object, chosen: object) -> Any:
+        return offered(all_columns(index.comparison()), texts(chosen), search) if index.view.rows else []
+
+    @app.callback(Output("runs-grid", "dashGridOptions"), Input("runs-search", "value"), prevent_initial_call=True)
+    def search_for(wanted: object) -> Any:
+        return {**GRID_OPTIONS, "quickFilterText": text(wanted)}
+
+    @app.callback(Output("runs-grid", "exportDataAsCsv"), Input("runs-csv", "n_clicks"), prevent_initial_call=True)
+    def save(clicks: object) -> bool:
+        return bool(clicks)
+
+    @app.callback(Output("runs-links", "children"), Input("runs-grid", "selectedRows"))
+    def links(selected: object) -> Any:
+        rows = selected if isinstance(selected, list) else []
+        ids = [row["id"] for row in rows if isinstance(row, dict) and index.run(text(row.get("id")))]
+        if not ids:
+            return "Tick runs to compare them."
+        return [
+            dcc.Link(f"Curves of {len(ids)}", href=href("/curves", runs=ids)),
+            dcc.Link(f"Compare {len(ids)}", href=href("/compare", runs=ids)),
+        ]
+
+    @app.callback(
+        Output("query", "data", allow_duplicate=True),
+        Input("runs-search", "value"),
+        Input("runs-columns", "value"),
+        Input("runs-group", "value"),
+        prevent_initial_call=True,
+    )
+    def address(search: object, columns: object, group: object) -> str:
+        shown = texts(columns)
+        usual = index.view.rows and shown == default_columns(index.comparison())
+        return search_of({"q": text(search), "group": texts(group), "cols": [] if usual else shown})

@@ -1,0 +1,308 @@
+"""The page of a sweep: its cells by state, maps, parallel coordinates, what mattered, costs, what was stopped."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dash_ag_grid
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash.development.base_component import Component
+
+from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
+from lit_transformer.compare.dashboard.curve_data import newest_change
+from lit_transformer.compare.dashboard.index import LiveIndex
+from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message
+from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
+from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
+from lit_transformer.compare.dashboard.run_table import shown_value
+from lit_transformer.compare.dashboard.sweep_data import (
+    brushed,
+    cells_of,
+    clean_brushes,
+    curves_for,
+    drawn_rows,
+    first_two,
+    ids_of,
+    inside,
+    stops_of,
+)
+from lit_transformer.compare.figures import (
+    against,
+    importance_bars,
+    parallel_coordinates,
+    state_map,
+    stop_figure,
+    variance_bars,
+)
+from lit_transformer.compare.heatmap import REDUCERS, heatmap
+from lit_transformer.compare.importance import anova, ped_anova
+from lit_transformer.compare.statistics import rows_of
+from lit_transformer.compare.style import short
+
+PATH = "/sweep"
+MAX_FACTORS = 12
+COSTS = ("parameters", "flops", "seconds")
+
+
+def layout(index: LiveIndex, query: Query) -> Component:
+    """The page as the address says: `sweep`, `metric`, `x`, `y`, `reducer`."""
+    view = index.view
+    if not view.rows:
+        return message("No run here yet: a sweep that is started below this folder appears by itself.")
+    sweeps = {sweep.id: sweep.name for sweep in view.sweeps if sweep.plan is not None}
+    id = query.choice("sweep", sweeps, next(iter(sweeps), ""))
+    comparison = index.comparison(id)
+    keys = comparison.factors[:MAX_FACTORS]
+    if not keys:
+        return message("Nothing was swept: the runs here differ in no setting.")
+    metrics = comparison.metrics or [comparison.metric]
+    x, y = first_two(
+        keys, *(query.text(name) or str(axis) for name, axis in zip("xy", default_axes(keys), strict=True))
+    )
+    return html.Div(
+        [
+            html.H1(comparison.title),
+            html.Div(
+                [
+                    control(
+                        "Sweep", menu("sweep-id", [{"label": n, "value": i} for i, n in sweeps.items()], id or None)
+                    ),
+                    control("Metric", menu("sweep-metric", metrics, query.choice("metric", metrics, metrics[0]))),
+                    control("Across", menu("sweep-x", keys, x)),
+                    control("Up", menu("sweep-y", keys, y)),
+                    control(
+                        "Of several cells", menu("sweep-reducer", REDUCERS, query.choice("reducer", REDUCERS, "best"))
+                    ),
+                ],
+                className="controls",
+            ),
+            html.Div([graph("sweep-map"), graph("sweep-states")], className="pair"),
+            graph("sweep-parallel"),
+            html.P("Drag along an axis to brush it; click beside a brush to take it away.", className="hint"),
+            html.Section(
+                [html.H2("Cells", id="sweep-cells-title"), _table(), html.Button("CSV", id="sweep-csv")],
+                className="card",
+            ),
+            html.Div(id="sweep-why", className="pair"),
+            html.Div(id="sweep-costs", className="pair"),
+            html.Div(id="sweep-stops"),
+            dcc.Store(id="sweep-shown", data=id),
+            dcc.Store(id="sweep-brushes"),
+            dcc.Store(id="sweep-drawn", data=-1),
+            dcc.Store(id="sweep-explained", data=-1),
+        ]
+    )
+
+
+def _table() -> Component:
+    return dash_ag_grid.AgGrid(
+        id="sweep-cells",
+        rowData=[],
+        columnDefs=[],
+        defaultColDef={
+            "sortable": True,
+            "resizable": True,
+            "useValueFormatterForExport": False,
+            "filter": True,
+            "flex": 1,
+            "minWidth": 100,
+        },
+        dashGridOptions={"suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True},
+        csvExportParams={"fileName": "cells.csv"},
+        className=f"{GRID_CLASS} settings",
+        style={"height": None},
+    )
+
+
+def cell_columns(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
+    """The table's columns: what makes a cell, then its number, spread, seeds and state."""
+    keys = [{"field": f"k{place}", "headerName": short(key)} for place, key in enumerate(comparison.cell_keys)]
+    number = {
+        "filter": "agNumberColumnFilter",
+        "type": "rightAligned",
+        "valueFormatter": {"function": "measured(params)"},
+    }
+    return [
+        *keys,
+        {"field": "mean", "headerName": metric, **number},
+        {"field": "sd", "headerName": "sd", **number},
+        {"field": "n", "headerName": "n", **number},
+        {"field": "status", "headerName": "status", "cellRenderer": "RunState"},
+    ]
+
+
+def _asked(index: LiveIndex, id: object, metric: object) -> tuple[Comparison, str]:
+    """The comparison of a sweep, and a metric that it has."""
+    comparison = index.comparison(text(id))
+    names = comparison.metrics
+    return comparison, text(metric) if metric in names else comparison.metric
+
+
+def register(app: Dash, index: LiveIndex) -> None:
+    """Figures follow their controls, brushes and the disk."""
+    _register_cells(app, index)
+    _register_reasons(app, index)
+    _register_controls(app, index)
+
+    @app.callback(
+        Output("sweep-map", "figure"),
+        Output("sweep-states", "figure"),
+        Output("sweep-parallel", "figure"),
+        Output("sweep-drawn", "data"),
+        Input("sweep-metric", "value"),
+        Input("sweep-x", "value"),
+        Input("sweep-y", "value"),
+        Input("sweep-reducer", "value"),
+        Input("version", "data"),
+        State("sweep-shown", "data"),
+        State("sweep-drawn", "data"),
+    )
+    def draw(metric: object, x: object, y: object, reducer: object, _: object, id: object, drawn: object) -> Any:
+        if not index.refresh().rows:
+            return (no_update,) * 4
+        comparison, name = _asked(index, id, metric)
+        newest = newest_change(index, ids_of(comparison))
+        keys = comparison.factors[:MAX_FACTORS]
+        if (ctx.triggered_id == "version" and newest == drawn) or not keys:
+            return (no_update,) * 4
+        cells, goal = cells_of(comparison, name), goal_of(name, comparison)
+        across, up = first_two(keys, text(x), text(y))
+        assert across is not None
+        how: Any = reducer if reducer in REDUCERS else "best"
+        figures = [
+            heatmap(cells, x=across, y=up, metric=name, goal=goal, reducer=how),
+            state_map(comparison.runs, x=across, y=up),
+        ]
+        lines = parallel_coordinates(cells, keys, metric=name, goal=goal, costs=COSTS[:2])
+        unchanged = ctx.triggered_id in ("sweep-x", "sweep-y", "sweep-reducer")
+        return *figures, no_update if unchanged else lines, newest
+
+
+def _register_cells(app: Dash, index: LiveIndex) -> None:
+    """Brushes, and the table of what they hold."""
+
+    @app.callback(
+        Output("sweep-brushes", "data"),
+        Input("sweep-parallel", "restyleData"),
+        Input("sweep-metric", "value"),
+        State("sweep-brushes", "data"),
+    )
+    def brush(change: object, _: object, known: object) -> Any:
+        return {} if ctx.triggered_id != "sweep-parallel" else brushed(known, change, MAX_FACTORS + len(COSTS) + 1)
+
+    @app.callback(
+        Output("sweep-cells", "columnDefs"),
+        Output("sweep-cells", "rowData"),
+        Output("sweep-cells-title", "children"),
+        Input("sweep-drawn", "data"),
+        Input("sweep-brushes", "data"),
+        Input("sweep-metric", "value"),
+        State("sweep-shown", "data"),
+    )
+    def list_cells(_: object, brushes: object, metric: object, id: object) -> Any:
+        if not index.view.rows:
+            return no_update, no_update, no_update
+        comparison, name = _asked(index, id, metric)
+        cells, goal = cells_of(comparison, name), goal_of(name, comparison)
+        lines = parallel_coordinates(cells, comparison.factors[:MAX_FACTORS], metric=name, goal=goal, costs=COSTS[:2])
+        axes: Any = lines.data
+        kept = clean_brushes(brushes, len(axes[0].dimensions) if axes else 0)
+        shown = drawn_rows(cells).iloc[inside(lines, kept)] if kept else cells
+        rows = [
+            {
+                "mean": shown_value(row["mean"]),
+                "sd": shown_value(row["sd"]),
+                "n": row["n"],
+                "status": row["status"],
+                **{f"k{place}": shown_value(row[key]) for place, key in enumerate(comparison.cell_keys)},
+            }
+            for row in rows_of(shown)
+        ]
+        told = f"{len(rows)} of {len(cells)} cells are brushed" if kept else f"{len(cells)} cells"
+        return cell_columns(comparison, name), rows, told
+
+
+def _register_reasons(app: Dash, index: LiveIndex) -> None:
+    """What mattered, what it cost, what was stopped."""
+
+    @app.callback(
+        Output("sweep-why", "children"),
+        Output("sweep-costs", "children"),
+        Output("sweep-stops", "children"),
+        Output("sweep-explained", "data"),
+        Input("sweep-metric", "value"),
+        Input("sweep-drawn", "data"),
+        State("sweep-shown", "data"),
+        State("sweep-explained", "data"),
+    )
+    def explain(metric: object, drawn: object, id: object, explained: object) -> Any:
+        if (ctx.triggered_id == "sweep-drawn" and drawn == explained) or not index.view.rows:
+            return (no_update,) * 4
+        comparison, name = _asked(index, id, metric)
+        told = int(bounded(drawn, -1, 1e15, -1))
+        return _why(comparison, name), _costs(comparison, name), _stops(index, text(id), comparison), told
+
+
+def _register_controls(app: Dash, index: LiveIndex) -> None:
+    """What is saved, another sweep, the address."""
+
+    @app.callback(Output("sweep-cells", "exportDataAsCsv"), Input("sweep-csv", "n_clicks"), prevent_initial_call=True)
+    def save(clicks: object) -> bool:
+        return bool(clicks)
+
+    @app.callback(
+        Output("url", "search"), Input("sweep-id", "value"), State("sweep-shown", "data"), prevent_initial_call=True
+    )
+    def other_sweep(id: object, shown: object) -> Any:
+        return no_update if id == shown or index.view.sweep(text(id)) is None else search_of({"sweep": text(id)})
+
+    @app.callback(
+        Output("query", "data", allow_duplicate=True),
+        Input("sweep-metric", "value"),
+        Input("sweep-x", "value"),
+        Input("sweep-y", "value"),
+        Input("sweep-reducer", "value"),
+        State("sweep-shown", "data"),
+        prevent_initial_call=True,
+    )
+    def address(metric: object, x: object, y: object, reducer: object, id: object) -> str:
+        how = "" if reducer == "best" else text(reducer)
+        return search_of({"sweep": text(id), "metric": text(metric), "x": text(x), "y": text(y), "reducer": how})
+
+
+def _figure(shown: Any) -> Component:
+    return html.Figure(dcc.Graph(figure=shown, config=GRAPH_CONFIG, className="plot", responsive=True))
+
+
+def _why(comparison: Comparison, metric: str) -> Sequence[Component]:
+    """Importance of the settings: from the best points, and exactly where the grid is complete."""
+    import optuna  # a second of start-up that no other page needs
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    goal = goal_of(metric, comparison) or "minimize"
+    shares = ped_anova(cells_of(comparison, metric), comparison.factors, goal)
+    effects = anova(comparison.runs, comparison.factors, metric)
+    parts = [_figure(importance_bars(shares, metric))] if shares else []
+    parts += [_figure(variance_bars(effects, metric))] if effects else []
+    return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
+
+
+def _costs(comparison: Comparison, metric: str) -> list[Component]:
+    """The metric against each cost, with the front that nothing beats."""
+    cells, goal = cells_of(comparison, metric), goal_of(metric, comparison)
+    return [
+        _figure(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
+        for cost in COSTS
+        if cells[cost].notna().any()
+    ]
+
+
+def _stops(index: LiveIndex, id: str, comparison: Comparison) -> list[Component]:
+    """The decisions of hyperband or asynchronous halving, for each metric by which trials were stopped."""
+    sweep = index.view.sweep(id)
+    stops = stops_of(sweep)
+    if sweep is None or not len(stops):
+        return []
+    return [
+        _figure(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
+        for metric in list(dict.fromkeys(stops["metric"]))[:3]
+    ]

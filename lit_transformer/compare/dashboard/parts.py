@@ -1,0 +1,141 @@
+"""What all pages are made of: labelled controls, figures that can be saved, states, links by id."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from lit_transformer.compare.dashboard.query import menu_text, search_of
+from lit_transformer.compare.style import DASHES, OKABE_ITO
+
+GRAPH_CONFIG: Any = {
+    "displaylogo": False,
+    "plotlyServerURL": "",
+    "showSendToCloud": False,
+    "responsive": True,
+    "scrollZoom": False,
+    "toImageButtonOptions": {"format": "png", "scale": 2},
+}
+MAX_OPTIONS = 200
+"""Choices shown in one menu: a run of ten thousand settings is searched in, not scrolled through."""
+PAGES = (("/", "Runs"), ("/curves", "Curves"), ("/sweep", "Sweep"), ("/compare", "Compare"))
+
+
+def control(label: str, body: Component, *, wide: bool = False) -> Component:
+    """A control under its label, which a screen reader reads with it."""
+    return html.Div(
+        [html.Label(label, id=f"{body.id}-label", htmlFor=body.id), body],  # type: ignore[attr-defined]
+        className="control wide" if wide else "control",
+        role="group",
+        **_labelled(f"{body.id}-label"),  # type: ignore[attr-defined]
+    )
+
+
+def _labelled(id: str) -> Any:
+    return {"aria-labelledby": id}
+
+
+def menu(
+    id: str,
+    options: Sequence[str] | Sequence[dict[str, Any]],
+    value: Any,
+    *,
+    multi: bool = False,
+    clearable: bool = False,
+    placeholder: str = "",
+) -> dcc.Dropdown:
+    """A menu of one or several choices that can be searched."""
+    chosen = [menu_text(one) for one in value] if isinstance(value, list) else value and menu_text(value)
+    return dcc.Dropdown(
+        id=id, options=choices(options), value=chosen, multi=multi, clearable=clearable, placeholder=placeholder,
+        searchable=True, className="menu",
+    )  # fmt: skip
+
+
+def choices(options: Sequence[str] | Sequence[dict[str, Any]]) -> list[Any]:
+    """The choices of a menu as it takes them: see `query.menu_text`."""
+    return [
+        menu_text(option) if isinstance(option, str) else {name: menu_text(value) for name, value in option.items()}
+        for option in options
+    ]
+
+
+def picked(options: Sequence[str], chosen: Sequence[str], search: object = None) -> list[str]:
+    """At most MAX_OPTIONS of `options`: those chosen, then those that hold what is searched for."""
+    wanted = search.lower() if isinstance(search, str) else ""
+    known = set(options)
+    shown = dict.fromkeys(name for name in chosen if name in known)
+    for name in options:
+        if len(shown) >= MAX_OPTIONS:
+            break
+        if wanted in name.lower():
+            shown[name] = None
+    return list(shown)
+
+
+def offered(options: Sequence[str], chosen: Sequence[str], search: object) -> list[Any]:
+    """The choices of a menu that is searched: `picked`, as the menu takes them."""
+    return choices(picked(options, chosen, search))
+
+
+def graph(id: str, *, tall: bool = False) -> Component:
+    """A figure, and buttons that save it as SVG; plotly's own saves PNG."""
+    height = "min(640px, 75vh)" if tall else "430px"
+    return html.Figure(
+        [
+            html.Button("SVG", id=f"{id}-svg", className="save", title="Save this figure as SVG"),
+            dcc.Graph(id=id, config=GRAPH_CONFIG, className="plot", responsive=True, style={"height": height}),
+        ],
+        style={"minHeight": height},
+    )
+
+
+def state(status: str) -> Component:
+    """A run's state as a word in its colour."""
+    return html.Span(status, className=f"state {status if status.isalpha() and status.isascii() else 'damaged'}")
+
+
+def run_href(id: str) -> str:
+    """The address of a run's page."""
+    return f"/run?id={quote(id)}"
+
+
+def href(page: str, **fields: object) -> str:
+    """The address of a page in a state."""
+    return page + search_of(fields)
+
+
+def colour_of(place: int) -> str:
+    """The colour of the run that appeared in this place."""
+    return OKABE_ITO[place % len(OKABE_ITO)]
+
+
+def dash_of(place: int) -> str:
+    """The dash of the run that appeared in this place: it changes when the colours are used up."""
+    return DASHES[place // len(OKABE_ITO) % len(DASHES)]
+
+
+def duration(seconds: float | None) -> str:
+    """`2 h 5 min`, `3 min 20 s`, `8 s`; empty where it is not known."""
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return ""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def smoothing(id: str, value: float) -> Component:
+    """A slider of how much of a curve's past its average keeps."""
+    marks: Any = {0: "0", 0.5: "0.5", 0.9: "0.9"}
+    slider = dcc.Slider(id=id, min=0, max=0.99, step=0.01, value=value, marks=marks)
+    return control("Smoothing", html.Div(slider, id=f"{id}-box", className="slider"))
+
+
+def message(*lines: str) -> Component:
+    """What a page says where it has nothing to show."""
+    return html.Div([html.P(line) for line in lines], className="card empty", role="status")
