@@ -226,21 +226,12 @@ def compare(
     directory: Annotated[Path, typer.Argument(help="A sweep's folder, a run's, or any folder above them.")],
     html: Annotated[Optional[Path], typer.Option(help="The report; default DIRECTORY/report.html.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one row a run.")] = False,
-    bootstrap: Annotated[
-        Optional[str],
-        typer.Option(metavar="SPLIT", help="Instead: compare what `evaluate` predicted on test or val, row by row."),
-    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare runs: a table here, and a report to open in a browser.
 
     Example: lit-transformer compare runs/sweeps/demo
     """
-    if bootstrap is not None:
-        from lit_transformer.compare.bootstrap_verb import compare_predictions
-
-        compare_predictions(directory, bootstrap, others=csv or html is not None, as_json=as_json)
-        return
     from lit_transformer.compare.verb import compare as show
 
     show(directory, html=html, csv=csv, json=as_json)
