@@ -52,7 +52,8 @@ def ped_anova(cells: pd.DataFrame, factors: Sequence[str], goal: Goal) -> dict[s
     import optuna
 
     spaces = {key: _distribution([row[key] for row in rows]) for key in varied}
-    study = optuna.create_study(direction=goal, storage=None)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction=goal)
     for row in rows:
         params = {
             key: number(row[key]) if isinstance(space, optuna.distributions.FloatDistribution) else label(row[key])

@@ -1,6 +1,7 @@
 """The plan of a sweep as `sweep` wrote it, damaged or not."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -38,7 +39,7 @@ class Plan:
 
 def find_plans(root: Path) -> list[SweepFolder]:
     """Every sweep with a plan at or under `root`, sorted by path; links are not followed."""
-    if SweepFolder(root).plan_file.is_file():
+    if os.path.isfile(SweepFolder(root).plan_file):  # False of a folder that may not be entered
         return [SweepFolder(root)]
     if RunFolder(root).exists():
         return []

@@ -11,6 +11,7 @@ import demo
 import glm_gpt
 import gpt_huggingface
 import loop_overhead
+import report_page
 import segmenter_smp
 import seq2seq_huggingface
 import startup
@@ -54,6 +55,7 @@ PARTS = {
     "demo": demo.measure,
     "sweep_scale": sweep_scale.measure,
     "sweep_rate": sweep_rate.measure,
+    "report": report_page.measure,
     "loop": loop_overhead.measure,
     "checkpoints": checkpointing.measure,
     "peers": against(gpt_huggingface.measure, "GPT over transformers' GPT-2"),

@@ -166,3 +166,5 @@ def test_a_folder_that_may_not_be_read_is_named(stranger: Path) -> None:
     closed(stranger)
     with pytest.raises(UserError, match=r"s: cannot be read \(Permission denied\); give a folder of runs that you may"):
         compare(stranger)
+    with pytest.raises(UserError, match="no run here or below"):
+        compare(stranger.parent)
