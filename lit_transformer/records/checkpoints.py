@@ -34,7 +34,7 @@ PASSING = "passing"
 """A fact: this resumable checkpoint is kept until the next one is whole, and takes no place that counts after it."""
 LARGE = 1 << 26
 """Bytes from which removing goes on beside the training: a file system frees 1 GB in about 0.2 s."""
-LOOKS = 5
+LOOKS = 20
 """Times that a reader looks again because a save ended meanwhile."""
 
 

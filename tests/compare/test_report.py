@@ -115,6 +115,7 @@ def look(browser: Browser) -> Iterator[Callable[..., Seen]]:
         file = directory / "report.html"
         write_report(read_comparison(directory), file)
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_default_timeout(120_000)  # a guard: two suites at once on two cores are slow
         pages.append(page)
         seen = Seen(page)
         page.on("console", lambda message: seen.messages.append(message.text))

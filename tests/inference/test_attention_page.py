@@ -148,6 +148,7 @@ def look(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Seen]]:
     def open_page(found: Attention, width: int = 1400, height: int = 900, scheme: str = "light") -> Seen:
         write_attention(found, tmp_path / "page.html")
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_default_timeout(120_000)
         seen = Seen(page)
         opened.append(seen)
         page.on("console", lambda message: seen.messages.append(message.text))
