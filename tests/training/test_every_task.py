@@ -27,24 +27,21 @@ BALANCED = ("bert_next_sentence", "gpt_choice", "bert_choice")
 """Either answer is right as often: gradients of biases cancel, and rounding becomes a larger share of them."""
 LIKE_ANOTHER = ("bert_choice", "gpt_choices_as_text", "t5_as_text", "gpt_classifier", "gpt_choice", "gpt_as_text",
                 "bert_next_sentence")  # fmt: skip
+SAME_FAMILY = ("text_to_text", "bert_classifier", "prefix_lm")
 LONGEST = [
-    pytest.param(system, marks=[pytest.mark.slow, pytest.mark.long]) if system in LIKE_ANOTHER else system
+    pytest.param(system, marks=[pytest.mark.slow, pytest.mark.long])
+    if system in LIKE_ANOTHER
+    else pytest.param(system, marks=pytest.mark.slow)
+    if system in SAME_FAMILY
+    else system
     for system in SYSTEMS
 ]
-"""Those whose proofs are much like another one's run with the slow tests, and not in CI."""
+"""One system of each family in the default suite; what is much like another one is not even in CI."""
 COMPILED = [
     system if system in ("bert", "t5", "glm", "translation") else pytest.param(system, marks=pytest.mark.long)
     for system in SYSTEMS
 ]
 RANKS = ("trainer.max_steps=11", "trainer.val_every=6", "model.dropout=0")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
