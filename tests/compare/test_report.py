@@ -19,25 +19,9 @@ from lit_transformer.compare.judging import judge
 from lit_transformer.compare.page import MARKS
 from lit_transformer.compare.report import report_html, write_report
 from lit_transformer.records.run_folder import RunFolder
+from tests.compare.hostile import XSS
 
 CHROMIUM = Path("/usr/bin/chromium")
-XSS = (
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "</script><script>alert(1)</script>",
-    '"><svg onload=alert(1)>',
-    "<a href='javascript:alert(1)'>x</a>",
-    "<b>x</b><br>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "javascript:alert(1)",
-    "%{x}%{customdata}",
-    "${alert(1)}",
-    "$title",
-    "<!--",
-    "]]>",
-    "\u2028alert(1)\u2029",
-    "\x01\x1b[31m",
-)
 
 
 def page_data(page: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from dash import dcc, html
+from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from lit_transformer.compare.dashboard.query import menu_text, search_of
@@ -139,3 +139,11 @@ def smoothing(id: str, value: float) -> Component:
 def message(*lines: str) -> Component:
     """What a page says where it has nothing to show."""
     return html.Div([html.P(line) for line in lines], className="card empty", role="status")
+
+
+def save_as_csv(app: Dash, table: str, button: str) -> None:
+    """Let a button save what a table shows."""
+
+    @app.callback(Output(table, "exportDataAsCsv"), Input(button, "n_clicks"), prevent_initial_call=True)
+    def save(clicks: object) -> bool:
+        return bool(clicks)

@@ -11,7 +11,7 @@ from lit_transformer.compare.dashboard.choose import chosen
 from lit_transformer.compare.dashboard.curve_data import curves_of, metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn, curve_figure
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, graph, menu, message, smoothing
+from lit_transformer.compare.dashboard.parts import control, graph, menu, message, save_as_csv, smoothing
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text, texts
 from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
 from lit_transformer.compare.dashboard.run_table import shown_value
@@ -181,10 +181,7 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         return sample_panel("compare", index.runs(chosen(index.view, texts(wanted, MOST), "") if texts(wanted) else []))
 
     for table in ("compare-config", "compare-metrics"):
-
-        @app.callback(Output(table, "exportDataAsCsv"), Input(f"{table}-csv", "n_clicks"), prevent_initial_call=True)
-        def save(clicks: object) -> bool:
-            return bool(clicks)
+        save_as_csv(app, table, f"{table}-csv")
 
     @app.callback(
         Output("query", "data", allow_duplicate=True),

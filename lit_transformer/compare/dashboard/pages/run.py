@@ -9,7 +9,7 @@ from lit_transformer.compare.dashboard.curve_data import metric_names
 from lit_transformer.compare.dashboard.curve_figure import Drawn
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.pages.curves import window_of, zoom_of
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, smoothing
+from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, save_as_csv, smoothing
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text, texts
 from lit_transformer.compare.dashboard.run_parts import (
     command_list,
@@ -126,9 +126,7 @@ def register(app: Dash, index: LiveIndex) -> None:
 def _register_controls(app: Dash, index: LiveIndex) -> None:
     """What is saved, and the address."""
 
-    @app.callback(Output("run-settings", "exportDataAsCsv"), Input("run-csv", "n_clicks"), prevent_initial_call=True)
-    def save(clicks: object) -> bool:
-        return bool(clicks)
+    save_as_csv(app, "run-settings", "run-csv")
 
     @app.callback(
         Output("query", "data", allow_duplicate=True),

@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, href, menu, offered, picked
+from lit_transformer.compare.dashboard.parts import control, href, menu, offered, picked, save_as_csv
 from lit_transformer.compare.dashboard.query import Query, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import (
     MAX_COLUMNS,
@@ -192,9 +192,7 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
     def search_for(wanted: object) -> Any:
         return {**GRID_OPTIONS, "quickFilterText": text(wanted)}
 
-    @app.callback(Output("runs-grid", "exportDataAsCsv"), Input("runs-csv", "n_clicks"), prevent_initial_call=True)
-    def save(clicks: object) -> bool:
-        return bool(clicks)
+    save_as_csv(app, "runs-grid", "runs-csv")
 
     @app.callback(Output("runs-links", "children"), Input("runs-grid", "selectedRows"))
     def links(selected: object) -> Any:

@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
 from lit_transformer.compare.dashboard.curve_data import newest_change
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message
+from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, save_as_csv
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
 from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
 from lit_transformer.compare.dashboard.run_table import shown_value
@@ -245,9 +245,7 @@ def _register_reasons(app: Dash, index: LiveIndex) -> None:
 def _register_controls(app: Dash, index: LiveIndex) -> None:
     """What is saved, another sweep, the address."""
 
-    @app.callback(Output("sweep-cells", "exportDataAsCsv"), Input("sweep-csv", "n_clicks"), prevent_initial_call=True)
-    def save(clicks: object) -> bool:
-        return bool(clicks)
+    save_as_csv(app, "sweep-cells", "sweep-csv")
 
     @app.callback(
         Output("url", "search"), Input("sweep-id", "value"), State("sweep-shown", "data"), prevent_initial_call=True
