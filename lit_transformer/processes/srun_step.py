@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from lit_transformer.processes.trial import DRIFT_VARIABLE
 
+SLURM_SECONDS = 5.0
+"""What SLURM's controller has to answer: the worker that waits for it is to go on beating."""
 KILL_SECONDS = 10.0
 """Between asking srun to kill its tasks and killing srun itself."""
 NAME = "worker-"
@@ -85,11 +88,12 @@ def end_orphans() -> None:
 def _end_steps(which: Callable[[int], bool]) -> None:
     """Kill the tasks of this job's steps that were started by such processes; nothing where SLURM fails."""
     listed = ["squeue", "--steps", f"--jobs={os.environ.get('SLURM_JOB_ID', '')}", "--noheader", "--format=%i %j"]
-    asked = subprocess.run(listed, capture_output=True, text=True, check=False)
-    for step, _, name in (line.strip().partition(" ") for line in asked.stdout.splitlines()):
-        pid = name.strip().removeprefix(NAME)
-        if name.startswith(NAME) and pid.isdecimal() and which(int(pid)):
-            subprocess.run(["scancel", step], capture_output=True, check=False)
+    with suppress(subprocess.TimeoutExpired):
+        asked = subprocess.run(listed, capture_output=True, text=True, check=False, timeout=SLURM_SECONDS)
+        for step, _, name in (line.strip().partition(" ") for line in asked.stdout.splitlines()):
+            pid = name.strip().removeprefix(NAME)
+            if name.startswith(NAME) and pid.isdecimal() and which(int(pid)):
+                subprocess.run(["scancel", step], capture_output=True, check=False, timeout=SLURM_SECONDS)
 
 
 def _environment() -> dict[str, str]:

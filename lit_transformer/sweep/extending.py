@@ -131,7 +131,7 @@ def _set_target(folder: SweepFolder, plan: Plan, value: float | None) -> None:
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here("extend"))
     ledger.open_again()
     if value is not None:
-        target = Target(folder, ledger, metric=plan.metric, goal=plan.goal, value=value)
+        target = Target(folder, ledger, metric=plan.metric, goal=plan.goal)
         for cell in ledger.cells:
             target.look(cell, at_once=True)
 

@@ -8,6 +8,7 @@ import time
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.judge import Histories
 from lit_transformer.sweep.ledger import Ledger
+from lit_transformer.sweep.search import read_search
 
 LOOK_SECONDS = 1.0
 """Between looks at a running trial's log."""
@@ -16,8 +17,8 @@ LOOK_SECONDS = 1.0
 class Target:
     """Looks at the cells that a worker runs, and closes the sweep's ledger when one reaches the target."""
 
-    def __init__(self, folder: SweepFolder, ledger: Ledger, *, metric: str, goal: str, value: float) -> None:
-        self._ledger, self._metric, self._goal, self._value = ledger, metric, goal, value
+    def __init__(self, folder: SweepFolder, ledger: Ledger, *, metric: str, goal: str) -> None:
+        self._folder, self._ledger, self._metric, self._goal = folder, ledger, metric, goal
         self._histories = Histories(folder, metric)
         self._looked = 0.0
 
@@ -27,13 +28,16 @@ class Target:
         if now - self._looked < LOOK_SECONDS and not at_once:
             return ""
         self._looked = now
+        target = read_search(self._folder).target  # read each time: `sweep extend` may have changed it meanwhile
+        if target is None:
+            return ""
         values = self._histories.of(cell)
         best = (min if self._goal == "minimize" else max)(values, default=None)
-        if best is None or not self._reaches(best) or self._ledger.why_closed():
+        if best is None or not self._reaches(best, target) or self._ledger.why_closed():
             return ""
-        why = f"the target {self._value:g} of {self._metric} is reached: {best:.6g} in {cell}"
+        why = f"the target {target:g} of {self._metric} is reached: {best:.6g} in {cell}"
         self._ledger.close(why)
         return why
 
-    def _reaches(self, value: float) -> bool:
-        return value <= self._value if self._goal == "minimize" else value >= self._value
+    def _reaches(self, value: float, target: float) -> bool:
+        return value <= target if self._goal == "minimize" else value >= target

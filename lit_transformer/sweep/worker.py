@@ -97,7 +97,7 @@ class Worker:
     _growth: PlanWatch = field(init=False)
     _judge: Judge | None = field(init=False)
     _proposer: Proposer | None = field(init=False)
-    _target: Target | None = field(init=False)
+    _target: Target = field(init=False)
     _data: LocalData = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,14 +138,10 @@ class Worker:
 
     def _read_plan(self) -> None:
         """The cells that can be trained from here, those that `sweep extend` added among them."""
-        plan, target = read_plan(self.folder), read_search(self.folder).target
+        plan = read_plan(self.folder)
         valid = [cell.name for cell in plan.valid()]
         self.configs = read_configs(self.folder)
-        self._target = (
-            Target(self.folder, self.ledger, metric=plan.metric, goal=plan.goal, value=target)
-            if target is not None
-            else None
-        )
+        self._target = Target(self.folder, self.ledger, metric=plan.metric, goal=plan.goal)
         here = max(1, self.srun_nodes)
         self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
 
@@ -315,7 +311,7 @@ class Worker:
     def _look_at_target(self, cell: str, *, at_once: bool = False) -> None:
         """Keep anybody from beginning a cell once this one has reached the sweep's target."""
         try:
-            why = self._target.look(cell, at_once=at_once) if self._target else ""
+            why = self._target.look(cell, at_once=at_once)
         except OSError as error:
             if not is_full(error) or at_once:
                 raise

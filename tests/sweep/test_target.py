@@ -27,7 +27,8 @@ def test_a_running_cell_that_reaches_the_target_closes_the_ledger(
 ) -> None:
     folder = SweepFolder(tmp_path)
     ledger = Ledger(folder.claims, ["a", "b", "c"], Holder.here("test"))
-    target = Target(folder, ledger, metric="m", goal=goal, value=2.0)
+    freeze_search(folder, Frozen(target=2.0))
+    target = Target(folder, ledger, metric="m", goal=goal)
     assert target.look("a", at_once=True) == ""
     first, second = ledger.claim(), ledger.claim()
     assert first is not None and second is not None
@@ -45,6 +46,18 @@ def test_a_running_cell_that_reaches_the_target_closes_the_ledger(
     again.end("complete")
     assert not ledger.unsettled()
     assert set(read_claims(folder.claims)) == {"a", "b"}
+
+
+def test_another_target_holds_for_whoever_looks_already(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    ledger = Ledger(folder.claims, ["a", "b"], Holder.here("test"))
+    target = Target(folder, ledger, metric="m", goal="minimize")
+    log(folder, "a", 0.4)
+    assert target.look("a", at_once=True) == ""  # there is none
+    freeze_search(folder, Frozen(target=0.25))
+    assert target.look("a", at_once=True) == "" == ledger.why_closed()
+    freeze_search(folder, Frozen(target=0.5))
+    assert "0.5" in target.look("a", at_once=True)
 
 
 def test_the_target_is_frozen_with_the_sweep(tmp_path: Path) -> None:
