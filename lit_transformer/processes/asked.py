@@ -1,6 +1,7 @@
 """`python -m lit_transformer.processes.asked MODULE ...`: run a module for a process, and end with it.
 
-Standard input is the pipe of whoever asked, whose end kills this process and its group.
+Standard input is the pipe of whoever asked, whose end kills this process and its group. srun carries it to every task
+on every node, so that a step's ranks end with whoever started the step, however that one ends.
 """
 
 import runpy

@@ -34,7 +34,15 @@ class SrunStep:
                    f"--cpus-per-task={threads}", "--exact", "--kill-on-bad-exit=1", "--unbuffered",
                    f"--job-name={NAME}{os.getpid()}"]  # fmt: skip
         command += [f"--gpus-per-node={devices}"] if gpus else []
-        command += [sys.executable, "-m", "lit_transformer.processes.tied", "fit", "--resume", str(folder)]
+        command += [
+            sys.executable,
+            "-m",
+            "lit_transformer.processes.asked",
+            "lit_transformer",
+            "fit",
+            "--resume",
+            str(folder),
+        ]
         command += ["--allow-drift"] if os.environ.get(DRIFT_VARIABLE) == "1" else []
         self._killed_at = 0.0
         self._swept = False

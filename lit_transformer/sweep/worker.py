@@ -151,6 +151,7 @@ class Worker:
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
+        run.fail_where_shown_otherwise()  # an earlier holder may have died before it looked
         done = kept_end(run)
         if done is not None:  # an earlier holder died between the trial's result and the record of it
             self._look_at_target(claim.cell, at_once=True)

@@ -1,4 +1,4 @@
-"""FLOPs of a network, counted once on this machine: counting takes a third of a short trial's CPU time."""
+"""FLOPs of a network, counted once on this machine: counting would be a large part of a short trial."""
 
 import hashlib
 import json

@@ -17,4 +17,4 @@ __all__ = ["lit_transformer", "wandb"]
 from_plain(to_plain(ExperimentConfig()))  # imports OmegaConf and makes its trees of the schema
 versions()
 code()
-gc.freeze()  # else each child walks, and so copies, what stands here: half the CPU time of a short trial
+gc.freeze()  # else each child walks, and so copies, what stands here, at a cost that a short trial would feel

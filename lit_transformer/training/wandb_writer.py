@@ -58,7 +58,7 @@ def serve(connection: Connection) -> int:
 
 
 def list_packages_once() -> None:
-    """Keep wandb's list of the installed packages: making it anew is four fifths of what a run costs it."""
+    """Keep wandb's list of the installed packages: it makes it anew for each run otherwise."""
     list_packages = wandb.util.working_set
     wandb.util.working_set = cache(lambda: tuple(list_packages()))
 

@@ -70,7 +70,7 @@ class Pilots:
 
     def ranks(self, name: str) -> set[psutil.Process]:
         """The processes of a cell's srun step."""
-        words = ["lit_transformer.processes.tied", str(self.cell(name).path)]
+        words = ["lit_transformer.processes.asked", str(self.cell(name).path)]
         found = set()
         for process in psutil.process_iter():
             try:
