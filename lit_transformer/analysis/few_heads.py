@@ -5,15 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scipy.stats import t as student
-
 from lit_transformer.analysis.heads import check_finite
 from lit_transformer.analysis.importance import gradient_scores
 from lit_transformer.analysis.pruning import least_first
 from lit_transformer.analysis.subject import open_subject
 from lit_transformer.compare.comparison import SEED, Comparison
 from lit_transformer.compare.plain import label, whole
-from lit_transformer.compare.statistics import Row, mean_sd, rows_of
+from lit_transformer.compare.statistics import Row, mean_interval, mean_sd, rows_of
 from lit_transformer.config.errors import UserError
 
 HEADS = "model.num_heads"
@@ -42,21 +40,13 @@ class Match:
 
     def to_json(self) -> dict[str, object]:
         """With the mean of pruned minus trained, its 95 % interval over seeds (null with one), and what it says."""
-        mean, low, high = interval([b - a for a, b in zip(self.trained, self.pruned, strict=True)])
+        mean, sd, n = mean_sd([b - a for a, b in zip(self.trained, self.pruned, strict=True)])
+        low, high = mean_interval(mean, sd, n)
         if math.isnan(low):
             verdict = "one seed"
         else:
             verdict = "trained" if low > 0 else "pruned" if high < 0 else "unclear"
         return {**vars(self), "difference": mean, "low": low, "high": high, "verdict": verdict}
-
-
-def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of paired differences and its interval by Student's t; NaN ends for fewer than two."""
-    mean, sd, n = mean_sd(differences)
-    if n < 2:
-        return mean, math.nan, math.nan
-    half = float(student.ppf((1 + level) / 2, n - 1)) * sd / math.sqrt(n)
-    return mean, mean - half, mean + half
 
 
 @dataclass

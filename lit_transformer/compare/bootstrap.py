@@ -77,7 +77,6 @@ def paired_bootstrap(
     lower_is_better: bool = False,
     resamples: int = RESAMPLES,
     random_seed: int = 0,
-    level: float = LEVEL,
 ) -> Bootstrapped:
     """Resample the rows, the same ones for every network, and compare each network with the best one.
 
@@ -95,11 +94,11 @@ def paired_bootstrap(
         weights = random.multinomial(rows, np.full(rows, 1 / rows), size=min(CHUNK, resamples - start))  # (chunk, rows)
         for index, array in enumerate(statistics):
             drawn[start : start + CHUNK, index] = score(weights @ array)
-    edges = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    edges = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     sign = -1.0 if lower_is_better else 1.0
     standings = None
     if len(statistics) > 1:
         error = error_of(np.cov(drawn, rowvar=False))
         if (error[np.isfinite(error)] > 0).any():
-            standings = stand(sign * values, sign * (drawn - drawn.mean(axis=0)), error, level)
+            standings = stand(sign * values, sign * (drawn - drawn.mean(axis=0)), error)
     return Bootstrapped(values=values, low=edges[0], high=edges[1], standings=standings)

@@ -14,7 +14,6 @@ from lit_transformer.compare.statistics import Row, merit, rows_of, summarise
 
 Standing = Literal["best", "not told apart", "worse", ""]
 """Against the best cell; empty where a cell was not compared."""
-STANDINGS: tuple[Standing, ...] = ("best", "not told apart", "worse", "")
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,16 @@ class Judged:
     """What the comparison rests on that a reader should know."""
 
 
-def judge(comparison: Comparison, metric: str | None = None) -> Judged:
-    """Compare the comparison's cells by `metric` (its own where None), best first."""
-    metric = metric or comparison.metric
+def judge(comparison: Comparison) -> Judged:
+    """Compare the comparison's cells by its metric, best first."""
+    metric = comparison.metric
     goal = goal_of(metric, comparison)
     keys = comparison.cell_keys
     cells = summarise(comparison.runs, keys, metric)
     reason = why_not(comparison)
-    fit = None if reason or goal is None else _fit(comparison, cells, metric)
+    fit = _fit(comparison, cells, metric) if comparison.averaged and goal is not None else None
     standings = against_best(fit, lower_is_better=goal == "minimize") if fit else None
-    if not reason and standings is None:
+    if comparison.averaged and standings is None:
         reason = (
             "No ranking is claimed: too few cells have the same seeds complete, or all seeds gave the same numbers, so "
             "that there is no noise to hold a difference against."
@@ -87,8 +86,7 @@ def _fit(comparison: Comparison, cells: pd.DataFrame, metric: str) -> CellFit | 
     counted = [row for row in runs if row["status"] == "complete" and math.isfinite(number(row[metric]))]
     cell = np.array([place[tuple(label(row[key]) for key in keys)] for row in counted], dtype=int)
     seed = np.array([seeds[label(row[SEED])] for row in counted], dtype=int)
-    fit = fit_cells(cell, seed, np.array([number(row[metric]) for row in counted]), cells=len(cells))
-    return fit
+    return fit_cells(cell, seed, np.array([number(row[metric]) for row in counted]), cells=len(cells))
 
 
 def _with_standings(cells: pd.DataFrame, fit: CellFit | None, standings: Standings | None) -> pd.DataFrame:

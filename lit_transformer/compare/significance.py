@@ -2,7 +2,8 @@
 the best was chosen by looking.
 
 Dunnett's test and Hsu's comparison with the best take the control as given, or call cells tied that are: against the
-best of 12 equal cells they find a difference in 18 and 32 of 100 sweeps. Here the error is kept over every choice.
+best of 12 equal cells they find a difference in more than 15 and 25 of 100 sweeps. Here the error is kept over every
+choice.
 """
 
 from dataclasses import dataclass, replace

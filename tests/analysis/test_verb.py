@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import ttest_rel
 
-from lit_transformer.analysis.few_heads import interval
+from lit_transformer.analysis.few_heads import Match
 from lit_transformer.analysis.heads import analyze_heads
 from lit_transformer.analysis.importance import gradient_scores
 from lit_transformer.analysis.pruning import least_first
@@ -69,10 +69,11 @@ def test_few_heads_against_pruned_ones(settings: dict[str, list[str]], ask: Shel
 
 def test_intervals_of_pairs_are_those_of_the_t_test() -> None:
     one, other = [2.1, 2.3, 2.2, 2.6], [2.2, 2.5, 2.2, 2.9]
-    mean, low, high = interval([b - a for a, b in zip(one, other, strict=True)])
+    found = Match({}, 1, 4, trained=one, pruned=other).to_json()
     expected = ttest_rel(other, one).confidence_interval()
-    assert (mean, low, high) == pytest.approx((0.15, expected.low, expected.high))
-    assert np.isnan(interval([0.1])[1:]).all()
+    assert [found[name] for name in ("difference", "low", "high")] == pytest.approx([0.15, expected.low, expected.high])
+    alone = Match({}, 1, 4, trained=[1.0], pruned=[1.1]).to_json()
+    assert alone["verdict"] == "one seed" and np.isnan([alone["low"], alone["high"]]).all()  # type: ignore[list-item]
 
 
 def test_a_scaling_fit_finds_the_planted_law_and_predicts_the_cell_it_has_not_seen(ask: Shell, tmp_path: Path) -> None:

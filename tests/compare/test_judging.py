@@ -54,6 +54,18 @@ def test_cells_and_settings_that_cannot_be_told_from_the_best_are_marked(noisy: 
     assert heads.loc[1, "behind_low"] < 0.1 < heads.loc[1, "behind_high"]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_one_run_is_ranked_against_nothing_and_nothing_is_said_of_it(
+    damaged: bool, tmp_path: Path, run_writer: Callable[..., object]
+) -> None:
+    run_writer(tmp_path / "only")
+    if damaged:
+        RunFolder(tmp_path / "only").config_file.write_text("model: [")
+    comparison = read_comparison(tmp_path)
+    judged = judge(comparison)
+    assert (judged.compared, judged.reason) == (False, "") and caveat(comparison, judged) == ""
+
+
 def test_verdict_and_findings_say_it_in_words(noisy: Path) -> None:
     comparison = read_comparison(noisy)
     judged = judge(comparison)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
@@ -96,11 +95,6 @@ def graph(id: str, *, tall: bool = False) -> Component:
 def state(status: str) -> Component:
     """A run's state as a word in its colour."""
     return html.Span(status, className=f"state {status if status.isalpha() and status.isascii() else 'damaged'}")
-
-
-def run_href(id: str) -> str:
-    """The address of a run's page."""
-    return f"/run?id={quote(id)}"
 
 
 def href(page: str, **fields: object) -> str:

@@ -19,6 +19,7 @@ from lit_transformer.compare.dashboard.samples import (
     samples_of,
     text_rows,
     token_names,
+    vocabulary,
 )
 
 MEAN = "mean of heads"
@@ -166,11 +167,12 @@ def _map(run: LiveRun, samples: Samples, step: float, module: str, head: str) ->
     heads, queries, keys = weights.shape
     targets = "decoder_inputs" if "decoder_inputs" in arrays and "encoder" not in module else "inputs"
     sources = "inputs" if "cross" in module else targets
+    names = vocabulary(run.run)
     figure = attention_map(
         weights,
         place,
-        token_names(run.run, arrays.get(targets), queries),
-        token_names(run.run, arrays.get(sources), keys),
+        token_names(names, arrays.get(targets), queries),
+        token_names(names, arrays.get(sources), keys),
         f"{module}, {head if place is not None else MEAN}, step {at}",
     )
     return [dcc.Graph(figure=figure, config=GRAPH_CONFIG, className="plot", responsive=True)], heads

@@ -144,24 +144,23 @@ def modules_in(arrays: dict[str, NDArray[Any]]) -> list[str]:
     return [name for name, array in arrays.items() if array.ndim == 3 and name not in TOKENS]
 
 
-def token_names(run: RunFolder, ids: NDArray[Any] | None, count: int) -> list[str]:
-    """Labels of `count` tokens: place and text where the run's tokenizer is readable, else the place alone."""
+def token_names(names: dict[int, str], ids: NDArray[Any] | None, count: int) -> list[str]:
+    """Labels of `count` tokens: place and text by `vocabulary` where the ids are known, else the place alone."""
     if ids is None or ids.ndim != 1 or len(ids) != count:
         return [str(place) for place in range(count)]
-    names = _vocabulary(run)
     return [f"{place} {names.get(int(id), str(int(id)))}"[:40] for place, id in enumerate(ids)]
 
 
-def _vocabulary(run: RunFolder) -> dict[int, str]:
-    """Token id -> text, from tokenizer.json."""
+def vocabulary(run: RunFolder) -> dict[int, str]:
+    """Token id -> text, from the run's tokenizer.json; empty where it is missing or damaged."""
     if run.tokenizer_file.is_symlink():
         return {}
     described = read_json(run.tokenizer_file)
     model, added = described.get("model"), described.get("added_tokens")
-    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    entries = model.get("vocab") if isinstance(model, dict) else None
     names: dict[int, str] = {}
-    if isinstance(vocabulary, dict):
-        names = {id: clean(str(text)) for text, id in vocabulary.items() if isinstance(id, int)}
+    if isinstance(entries, dict):
+        names = {id: clean(str(text)) for text, id in entries.items() if isinstance(id, int)}
     for item in added if isinstance(added, list) else []:
         if isinstance(item, dict) and isinstance(item.get("id"), int):
             names[item["id"]] = clean(str(item.get("content", "")))

@@ -15,7 +15,6 @@ from lit_transformer.compare.dashboard.query import bounded
 from lit_transformer.compare.statistics import summarise
 from lit_transformer.compare.stops import COLUMNS, read_stops
 
-MAX_CELLS = 5_000
 Brushes = dict[str, list[list[float]]]
 """Place of an axis -> the stretches of it that are brushed."""
 

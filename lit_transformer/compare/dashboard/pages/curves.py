@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 
 from lit_transformer.compare.dashboard.axes import AXES
 from lit_transformer.compare.dashboard.choose import FILTER_HELP, chosen
-from lit_transformer.compare.dashboard.curve_data import MAX_RUNS, curves_of, metric_names, newest_change
+from lit_transformer.compare.dashboard.curve_data import curves_of, metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn, curve_figure
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.parts import control, graph, menu, message, offered, picked, smoothing
@@ -91,7 +91,7 @@ def hint(drawn: int, shown: int, left_out: int, group: Sequence[str]) -> str:
         return "No run matches."
     parts = [f"{drawn} of {shown} runs logged this metric" if drawn < shown else f"{drawn} runs"]
     if left_out:
-        parts.append(f"the first {MAX_RUNS} are drawn: filter or group to see the others")
+        parts.append(f"the first {shown} are drawn: filter{'' if group else ' or group'} to see the others")
     if group:
         parts.append("lines are means, bands one sample standard deviation")
     return "; ".join(parts) + ". Drag to zoom in: all points of the part are then drawn."

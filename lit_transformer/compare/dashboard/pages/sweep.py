@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dash_ag_grid
+import pandas as pd
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
@@ -203,10 +204,13 @@ def _register_cells(app: Dash, index: LiveIndex) -> None:
             return no_update, no_update, no_update
         comparison, name = _asked(index, id, metric)
         cells, goal = cells_of(comparison, name), goal_of(name, comparison)
-        lines = parallel_coordinates(cells, comparison.factors[:MAX_FACTORS], metric=name, goal=goal, costs=COSTS[:2])
-        axes: Any = lines.data
-        kept = clean_brushes(brushes, len(axes[0].dimensions) if axes else 0)
-        shown = drawn_rows(cells).iloc[inside(lines, kept)] if kept else cells
+        shown, kept = cells, {}
+        if brushes:
+            keys = comparison.factors[:MAX_FACTORS]
+            lines = parallel_coordinates(cells, keys, metric=name, goal=goal, costs=COSTS[:2])
+            axes: Any = lines.data
+            kept = clean_brushes(brushes, len(axes[0].dimensions) if axes else 0)
+            shown = drawn_rows(cells).iloc[inside(lines, kept)] if kept else cells
         rows = [
             {
                 "mean": shown_value(row["mean"]),
@@ -239,7 +243,8 @@ def _register_reasons(app: Dash, index: LiveIndex) -> None:
             return (no_update,) * 4
         comparison, name = _asked(index, id, metric)
         told = int(bounded(drawn, -1, 1e15, -1))
-        return _why(comparison, name), _costs(comparison, name), _stops(index, text(id), comparison), told
+        cells = cells_of(comparison, name)
+        return _why(comparison, cells, name), _costs(comparison, cells, name), _stops(index, text(id), comparison), told
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:
@@ -271,22 +276,22 @@ def _figure(shown: Any) -> Component:
     return html.Figure(dcc.Graph(figure=shown, config=GRAPH_CONFIG, className="plot", responsive=True))
 
 
-def _why(comparison: Comparison, metric: str) -> Sequence[Component]:
+def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[Component]:
     """Importance of the settings: from the best points, and exactly where the grid is complete."""
     import optuna  # a second of start-up that no other page needs
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     goal = goal_of(metric, comparison) or "minimize"
-    shares = ped_anova(cells_of(comparison, metric), comparison.factors, goal)
+    shares = ped_anova(cells, comparison.factors, goal)
     effects = anova(comparison.runs, comparison.factors, metric)
     parts = [_figure(importance_bars(shares, metric))] if shares else []
     parts += [_figure(variance_bars(effects, metric))] if effects else []
     return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
 
 
-def _costs(comparison: Comparison, metric: str) -> list[Component]:
+def _costs(comparison: Comparison, cells: pd.DataFrame, metric: str) -> list[Component]:
     """The metric against each cost, with the front that nothing beats."""
-    cells, goal = cells_of(comparison, metric), goal_of(metric, comparison)
+    goal = goal_of(metric, comparison)
     return [
         _figure(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
         for cost in COSTS
