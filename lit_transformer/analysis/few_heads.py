@@ -91,7 +91,7 @@ def _series(row: Row, others: Sequence[str], seed: object) -> Series:
 
 
 def passes(series: Sequence[Series], batches: int) -> int:
-    """How often a batch goes through a network in `match_heads`, about."""
+    """How often a batch goes through a network in `match_heads`, where each split has so many."""
     return batches * sum(2 * len(found.runs) for found in series)
 
 
@@ -106,11 +106,12 @@ def match_heads(
         for heads in rest:
             trained = open_subject(directory / found.runs[heads], batches=batches, device=device)
             trained.advance = advance
-            check_finite(directory / found.runs[heads], trained.metrics())
+            metrics = trained.metrics()
+            check_finite(directory / found.runs[heads], metrics)
             key = (str(sorted((name, label(value)) for name, value in found.cell.items())), heads, largest)
             match = matches.setdefault(key, Match(found.cell, heads, largest))
             match.seeds.append(found.seed)
-            match.trained.append(trained.loss())
+            match.trained.append(metrics["val/loss"])
             match.pruned.append(pruned[heads])
             match.unpruned.append(pruned[largest])
     return list(matches.values())
@@ -122,7 +123,8 @@ def pruned_losses(
     """val/loss of a run with all of its heads, and pruned to as many as networks with `fewer` heads a layer have."""
     subject = open_subject(path, batches=batches, device=device)
     subject.advance = advance
-    check_finite(path, subject.metrics())
+    metrics = subject.metrics()
+    check_finite(path, metrics)
     order = least_first(gradient_scores(subject))
-    gone = {count: len(order) - round(len(order) * count / heads) for count in (heads, *fewer)}
-    return {count: subject.loss(order[:removed]) for count, removed in gone.items()}
+    gone = {count: len(order) - round(len(order) * count / heads) for count in fewer}
+    return {heads: metrics["val/loss"], **{count: subject.loss(order[:removed]) for count, removed in gone.items()}}
