@@ -5,8 +5,12 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ALLOWED_SKIPS = ("needs the shared data", "needs a GPU")
 """In CI nothing else may skip: a proof that was not made is a failure."""
@@ -79,3 +83,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIT_TRANSFORMER_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium for one file's tests, which run on one worker, one file after the other: two at once cannot be."""
+    from tests.browser import chromium
+
+    for found in chromium():
+        if found is None:
+            pytest.skip("needs Chromium, to see the page as a person does (Debian: apt-get install chromium)")
+        yield found

@@ -6,7 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 from lit_transformer.compare.dashboard.index import LiveIndex
-from tests.compare.dashboard.site import Seen, Site, chromium, look_at, serve
+from tests.browser import chromium
+from tests.compare.dashboard.site import Seen, Site, look_at, serve
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SETTLED = 2_500

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,8 +14,7 @@ from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.verb import compare
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.run_folder import RunFolder
-
-NOBODY = 65534
+from tests.strangers import as_stranger, closed
 
 
 @pytest.fixture(autouse=True)
@@ -137,22 +135,11 @@ def stranger(sweep_writer: Callable[..., Path]) -> Iterator[Path]:
     sweep = sweep_writer(root / "s", [1, 2], [1, 2], [0])
     sweep.chmod(0o777)
     root.chmod(0o755)
-    if os.geteuid() == 0:
-        os.seteuid(NOBODY)
-    yield sweep
-    if os.getuid() == 0:
-        os.seteuid(0)
+    with as_stranger():
+        yield sweep
     for path in root.rglob("*"):
         path.chmod(0o700) if path.is_dir() else None
     shutil.rmtree(root)
-
-
-def closed(path: Path) -> None:
-    """Take away every right; by root's leave where the test became somebody else."""
-    user = os.geteuid()
-    os.seteuid(os.getuid())
-    path.chmod(0)
-    os.seteuid(user)
 
 
 def test_a_cell_that_may_not_be_read_hides_no_other(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:

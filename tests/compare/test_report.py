@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from plotly.offline import get_plotlyjs
 
 from lit_transformer.compare.comparison import read_comparison
@@ -20,8 +19,6 @@ from lit_transformer.compare.page import MARKS
 from lit_transformer.compare.report import report_html, write_report
 from lit_transformer.records.run_folder import RunFolder
 from tests.compare.hostile import XSS
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 def page_data(page: str) -> dict[str, Any]:
@@ -79,15 +76,6 @@ class Seen:
     page: Page
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = CHROMIUM if CHROMIUM.exists() else shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs Chromium, to see the report as a person does (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
 
 
 @pytest.fixture

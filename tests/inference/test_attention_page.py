@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.inference.attend import Attention
 from lit_transformer.inference.attention_page import attention_html, check_page, page_data, write_attention
 
-CHROMIUM = Path("/usr/bin/chromium")
 XSS = (
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<b>", "<!--",
     '"><svg onload=alert(1)>', "&lt;b&gt;", "${alert(1)}", "$title", "]]>", "\u2028alert(1)", "\x01\x1b[31m", "\u202e",
@@ -129,15 +127,6 @@ class Seen:
         size = int(self.page.get_attribute("#field", "data-size") or 0)
         self.page.hover("#field", position={"x": (key + 0.5) * size, "y": (query + 0.5) * size})
         return self.page.locator("#tip").inner_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = CHROMIUM if CHROMIUM.exists() else shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("needs Chromium, to see the page as a person does (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.compare.conftest import write_run
-from tests.compare.dashboard.site import Seen, chromium, look_at, serve
+from tests.compare.dashboard.site import Seen, look_at, serve
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +22,6 @@ def module_runs() -> Callable[[Path], Path]:
         return root
 
     return make
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    for found in chromium():
-        if found is None:
-            pytest.skip("needs Chromium, to see the pages as a person does (Debian: apt-get install chromium)")
-        yield found
 
 
 @pytest.fixture

@@ -2,21 +2,18 @@
 
 import http.client
 import logging
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from waitress.server import create_server
 
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.requests import MAX_BODY
 from lit_transformer.compare.dashboard.serve import guarded
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 
 @dataclass
@@ -71,17 +68,6 @@ def serve(root: Path, token: str | None = None, names: tuple[str, ...] = ()) -> 
     thread.start()
     yield Site(server.effective_port, root)  # type: ignore[union-attr]
     server.close()
-
-
-def chromium() -> Iterator[Browser | None]:
-    """Debian's Chromium with WebGL in software; None where there is none."""
-    path = CHROMIUM if CHROMIUM.exists() else shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        yield None
-        return
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=arguments)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lit_transformer.compare.dashboard.tail import Tail
 from lit_transformer.compare.read import read_runs, to_frame
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.run_folder import RunFolder
+from tests.strangers import as_stranger, closed
 
 
 def frame(index: LiveIndex) -> pd.DataFrame:
@@ -195,43 +197,22 @@ def test_links_are_not_followed(tmp_path: Path, run_writer: Callable[..., RunFol
     assert picture(outside_samples / "masks-1.png") is not None
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_without_permission_is_named_and_hides_nothing(
-    tmp_path: Path, run_writer: Callable[..., RunFolder]
-) -> None:
-    run_writer(tmp_path / "own")
-    run_writer(tmp_path / "theirs" / "a")
-    (tmp_path / "theirs").chmod(0)
-    try:
-        view = LiveIndex(tmp_path).view
-        assert [row.run for row in view.rows] == ["own"] and "theirs cannot be read" in "".join(view.notes)
-        (tmp_path / "theirs").chmod(0o700)
-        tmp_path.chmod(0)
-        with pytest.raises(UserError, match="cannot be read"):
-            LiveIndex(tmp_path)
-    finally:
-        tmp_path.chmod(0o700)
-        (tmp_path / "theirs").chmod(0o700)
-
-
-def test_a_folder_that_cannot_be_listed_is_named(
-    tmp_path: Path, run_writer: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As above for root, for whom permissions mean nothing: the system call itself fails."""
-    run_writer(tmp_path / "own")
-    (tmp_path / "theirs").mkdir()
-    scandir = os.scandir
-
-    def refuse(path: str) -> object:
-        if str(path).endswith("theirs"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    view = LiveIndex(tmp_path).view
-    assert [row.run for row in view.rows] == ["own"] and view.notes == (
-        "theirs cannot be read: what it holds is not shown",
-    )
+def test_a_folder_without_permission_is_named_and_hides_nothing(run_writer: Callable[..., RunFolder]) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        root = Path(folder)
+        root.chmod(0o755)
+        run_writer(root / "own")
+        run_writer(root / "theirs" / "a")
+        with as_stranger():
+            closed(root / "theirs")
+            view = LiveIndex(root).view
+            assert [row.run for row in view.rows] == ["own"]
+            assert view.notes == ("theirs cannot be read: what it holds is not shown",)
+            closed(root)
+            with pytest.raises(UserError, match="cannot be read"):
+                LiveIndex(root)
+        for path in (root, root / "theirs"):
+            path.chmod(0o700)
 
 
 def test_names_in_every_script_and_in_none(tmp_path: Path, run_writer: Callable[..., RunFolder]) -> None:
