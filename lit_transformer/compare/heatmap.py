@@ -12,7 +12,7 @@ from lit_transformer.compare.comparison import values_of
 from lit_transformer.compare.plain import label
 from lit_transformer.compare.plan import Goal
 from lit_transformer.compare.statistics import COSTS, Row, mean_sd, merit, rows_of
-from lit_transformer.compare.style import axis, base_layout, escape, figure_of, mean_text, wrapped
+from lit_transformer.compare.style import axis, base_layout, escape, mean_text, wrapped
 
 STATE_COLOURS = {
     "failed": "#a4243b",
@@ -146,8 +146,8 @@ def _tile(group: list[Row], keys: list[str], metric: str, goal: Goal | None, red
         value = statistics.median(finite) if shown == "median" and finite else mean_sd(finite)[0]
         sd = math.nan
     known = math.isfinite(value)
-    text = [figure_of(metric, value) if known else escape(status if status != "complete" else "no value")]
-    text += [f"± {figure_of(metric, sd)}"] if math.isfinite(sd) else []
+    shown_as = mean_text(metric, value, sd).replace(" ±", "<br>±")
+    text = [shown_as if known else escape(status if status != "complete" else "no value")]
     text += [f"({escape(status)})"] if known and status != "complete" else []
     hover = [f"{escape(key)} = {escape(row[key])}" for key in keys]
     seeds = f" (n = {row['n']})" if row["n"] > 1 else ""

@@ -23,6 +23,8 @@ LEGEND = {
     "itemclick": False, "itemdoubleclick": False, "font": {"size": 11},
 }  # fmt: skip
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+MAX_DIGITS = 6
+"""Decimals of a mean and its deviation at most."""
 
 
 def escape(value: object) -> str:
@@ -61,8 +63,11 @@ def figure_of(metric: str, value: float) -> str:
 
 
 def mean_text(metric: str, mean: float, sd: float) -> str:
-    """`2.313 ± 0.021`, or the mean alone where there is no standard deviation."""
+    """`2.313 ± 0.021`, or the mean alone where there is no standard deviation; of a small one the mean's digits too."""
     spread = figure_of(metric, sd)
+    if "/" in metric and 0 < sd < 1e-3 <= abs(mean) < 1e3:
+        digits = min(MAX_DIGITS, -math.floor(math.log10(sd)))
+        return f"{mean:.{digits}f} ± {sd:.{digits}f}"
     return f"{figure_of(metric, mean)} ± {spread}" if spread else figure_of(metric, mean)
 
 

@@ -96,7 +96,7 @@ def _table(comparison: Comparison, judged: Judged) -> list[str]:
     """Mean and deviation of each cell; the best is bold, what cannot be told from it is in italics."""
     layers = values_of(judged.cells, LAYERS)
     rows = {(label(row[HEADS]), label(row[LAYERS])): row for row in rows_of(judged.cells)}
-    lines = [f"| {comparison.metric} | " + " | ".join(f"{label(value)} layers" for value in layers) + " |"]
+    lines = [f"| {comparison.metric} | " + " | ".join(_counted(value, "layer") for value in layers) + " |"]
     lines.append("| --- |" + " --- |" * len(layers))
     for heads in values_of(judged.cells, HEADS):
         shown = []
@@ -104,8 +104,13 @@ def _table(comparison: Comparison, judged: Judged) -> list[str]:
             row = rows[label(heads), label(value)]
             mark = MARKS[row["standing"]]
             shown.append(f"{mark}{mean_text(comparison.metric, float(row['mean']), float(row['sd']))}{mark}")
-        lines.append(f"| {label(heads)} heads | " + " | ".join(shown) + " |")
+        lines.append(f"| {_counted(heads, 'head')} | " + " | ".join(shown) + " |")
     return [*lines, "", "Bold is the best cell; cells in italics cannot be told from it."]
+
+
+def _counted(value: object, thing: str) -> str:
+    """`1 head`, `2 heads`."""
+    return f"{label(value)} {thing}{'' if value == 1 else 's'}"
 
 
 def take_picture(report: Path, file: Path) -> bool:

@@ -12,7 +12,7 @@ from lit_transformer.compare.figures import against, learning_curves
 from lit_transformer.compare.heatmap import Reducer, heatmap
 from lit_transformer.compare.judging import judge
 from lit_transformer.compare.statistics import summarise
-from lit_transformer.compare.style import escape, si
+from lit_transformer.compare.style import escape, mean_text, si
 
 HEADS, LAYERS = "model.num_heads", "model.num_layers"
 
@@ -62,6 +62,19 @@ def test_heatmap_of_seeds_shows_mean_and_sd(seeded: Path) -> None:
     cells = summarise(read_comparison(seeded).runs, [HEADS, LAYERS], "val/loss")
     mean, sd = cells["mean"][0], cells["sd"][0]
     assert tiles(draw(seeded))["2", "2"] == f"{mean:.3f}<br>± {sd:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "text"),
+    [
+        (1.78912, 0.0049, "1.789 ± 0.005"), (1.78912, 0.000482, "1.7891 ± 0.0005"),
+        (1.78912, 2e-6, "1.789120 ± 0.000002"),
+        (1.78912, 1e-9, "1.789120 ± 0.000000"), (1.78912, 0.0, "1.789 ± 0.000"), (1.78912, math.nan, "1.789"),
+        (math.nan, 0.1, " ± 0.100"), (2e-4, 3e-5, "0.0002 ± 3e-05"),
+    ],
+)  # fmt: skip
+def test_a_small_deviation_is_told_in_the_digits_of_its_mean(mean: float, sd: float, text: str) -> None:
+    assert mean_text("val/loss", mean, sd) == text
 
 
 def test_more_settings_than_two_show_the_best_and_say_so(nine: Path) -> None:
