@@ -167,8 +167,9 @@ class Worker:
         left = read_retries(self.folder) - errors
         try:
             end = settle(
-                claim, run, status, losses=losses, stopping=self.stop.asked, stopped=self._stopped(), errors_left=left
-            )
+                claim, run, status, losses=losses, stopping=self.stop.asked, stopped=self._stopped(), errors_left=left,
+                ours=self.foreign is None,
+            )  # fmt: skip
         except DiskFull:
             claim.end("again")
             raise
