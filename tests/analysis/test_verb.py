@@ -38,7 +38,7 @@ def test_a_run_gets_a_table_and_files_that_agree(fresh: Fresh, ask: Shell, name:
         np.testing.assert_array_equal(arrays[f"{kind}/{measure}"].ravel(), of[measure].to_numpy())
     assert set(found.curves["by"]) == {"gradient", "removal", "random"} and found.curves["number"].nunique() == 7
     whole = found.curves[found.curves["share"] == 0]
-    assert (whole["val/loss"] == found.metrics["val/loss"]).all()
+    assert (whole["val/loss"] == document["metrics"]["val/loss"]).all()
     status, out, _ = ask("analyze", path, "--batches", 2)
     assert status == 0 and "loss without it" in out and "mean of 5 random orders" in out
     assert sum(line.startswith("│") for line in out.splitlines()) == len(found.heads)
