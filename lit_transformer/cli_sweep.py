@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lit_transformer.sweep.bayes import Sampler
     from lit_transformer.sweep.begin import Stopping
     from lit_transformer.sweep.choice import Choice
+    from lit_transformer.sweep.slurm_settings import PilotSettings
 
 app = typer.Typer(help="Run, watch and continue sweeps.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,7 +52,7 @@ Where = Annotated[
 SweepName = Annotated[str, typer.Argument(help="A name in sweeps/, or a path to a YAML file in W&B's sweep grammar.")]
 Name = Annotated[Optional[str], typer.Option(help="The sweep's folder; default: the file's name.")]
 DryRunFlag = Annotated[
-    bool, typer.Option("--dry-run", help="Show the cells, what budgets solved and the costs; train nothing.")
+    bool, typer.Option("--dry-run", help="Show the cells, what budgets solved, costs, SLURM's jobs; train nothing.")
 ]
 Pilots = Annotated[Optional[int], typer.Option(help="slurm: jobs at once; default 1.")]
 Nodes = Annotated[Optional[int], typer.Option(help="slurm: nodes of each pilot; default: the cells'.")]
@@ -130,10 +131,12 @@ def run(
     _check_where(where, {"slurm": jobs, "not wandb": own, "not slurm": {"workers": workers}})
     asked = Asked(overrides=settings or [], seeds=seeds, output=output, name=name, stopper=stopper, sampler=sampler,
                   choice=Choice(count=count, seed=search_seed), per_device=per_device)  # fmt: skip
-    if dry_run or as_json:
-        _dry_run(sweep, asked, workers, dry_run=dry_run, as_json=as_json)
+    if as_json and not dry_run:
+        raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
+    if dry_run:
+        _dry_run(sweep, asked, workers, _pilots(slurm, flags) if where == "slurm" else None, as_json=as_json)
     elif where == "slurm":
-        _on_slurm(sweep, asked, slurm, flags, retries=retries, allow_drift=allow_drift, detach=detach)
+        _on_slurm(sweep, asked, _pilots(slurm, flags), retries=retries, allow_drift=allow_drift, detach=detach)
     elif where == "wandb":
         _on_wandb(sweep, asked, workers)
     else:
@@ -142,30 +145,25 @@ def run(
         end_with_folder(*sweep_run(sweep, **asked, workers=workers, retries=retries, allow_drift=allow_drift))
 
 
-def _dry_run(sweep: str, asked: Asked, workers: int | None, *, dry_run: bool, as_json: bool) -> None:
+def _dry_run(sweep: str, asked: Asked, workers: int | None, pilots: "PilotSettings | None", *, as_json: bool) -> None:
     from lit_transformer.sweep.dry_run import print_dry_run, sweep_dry_run
 
-    if not dry_run:
-        raise UserError("--json goes with --dry-run; `sweep status DIR --json` shows a sweep that runs")
-    dry = sweep_dry_run(sweep, **asked, workers=workers)
+    dry = sweep_dry_run(sweep, **asked, workers=workers, pilots=pilots)
     print(json.dumps(dry.to_json(), indent=2, ensure_ascii=False)) if as_json else print_dry_run(dry)
 
 
-def _on_slurm(
-    sweep: str,
-    asked: Asked,
-    file: Path | None,
-    flags: Mapping[str, object],
-    *,
-    retries: int,
-    allow_drift: bool,
-    detach: bool,
-) -> None:
-    from lit_transformer.sweep.slurm import sweep_on_slurm
+def _pilots(file: Path | None, flags: Mapping[str, object]) -> "PilotSettings":
     from lit_transformer.sweep.slurm_settings import pilot_settings
 
-    settings = pilot_settings(file, flags)
-    end_with_folder(*sweep_on_slurm(sweep, settings, **asked, retries=retries, allow_drift=allow_drift, detach=detach))
+    return pilot_settings(file, flags)
+
+
+def _on_slurm(
+    sweep: str, asked: Asked, pilots: "PilotSettings", *, retries: int, allow_drift: bool, detach: bool
+) -> None:
+    from lit_transformer.sweep.slurm import sweep_on_slurm
+
+    end_with_folder(*sweep_on_slurm(sweep, pilots, **asked, retries=retries, allow_drift=allow_drift, detach=detach))
 
 
 def _on_wandb(sweep: str, asked: Asked, workers: int | None) -> None:

@@ -15,12 +15,6 @@ from lit_transformer.compare.statistics import Row, mean_interval, mean_sd, rows
 from lit_transformer.config.errors import UserError
 
 HEADS = "model.num_heads"
-VERDICTS = {
-    "trained": "trained with few heads is better",
-    "pruned": "pruned to few heads is better",
-    "unclear": "cannot be told apart",
-    "one seed": "one seed: no verdict",
-}
 
 
 @dataclass

@@ -15,11 +15,9 @@ from lit_transformer.analysis.pruning import RANDOM_ORDERS, Curve, pruning_curve
 from lit_transformer.analysis.subject import Head, Subject, check_batches, open_subject
 from lit_transformer.config.errors import UserError
 from lit_transformer.inference.attend import in_words
-from lit_transformer.records.analysis import ANALYSIS_VERSION, head_arrays_file, heads_file
+from lit_transformer.records.analysis import ANALYSIS_VERSION, MEASURES, head_arrays_file, heads_file
 from lit_transformer.records.atomic import write_atomic, write_json
 from lit_transformer.records.checkpoints import CheckpointFolder
-
-MEASURES = ("gradient", "removal", "entropy", "distance")
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,19 @@ class HeadAnalysis:
         values = (self.gradient[head], self.removal[head], look.entropy, look.distance)
         return dict(zip(MEASURES, values, strict=True))
 
-    def write(self) -> Path:
-        """Write heads.npz and heads.json into the run's folder, each whole or not at all; returns the latter."""
+    def write(self, document: dict[str, object]) -> Path:
+        """Write heads.npz, and `document`, which is `to_json`, as heads.json: each whole or not at all; the latter."""
         run, arrays = self.subject.run.path, self.arrays()
         write_atomic(head_arrays_file(run), lambda file: np.savez(file, allow_pickle=False, **arrays))
-        write_json(heads_file(run), self.to_json())
+        write_json(heads_file(run), document)
         return heads_file(run)
 
 
 def analyze_heads(path: Path, *, batches: int, device: str) -> HeadAnalysis:
-    """Measure the heads of a run on the first `batches` of its validation split; raises UserError as `open_subject`."""
+    """Measure the heads of a run on the first `batches` of its validation split.
+
+    Raises UserError as `open_subject`, and where the loss is no number.
+    """
     check_batches(batches)
     subject = open_subject(path, batches=batches, device=device)
     orders = 2 + RANDOM_ORDERS

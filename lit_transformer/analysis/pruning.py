@@ -40,9 +40,9 @@ def least_first(scores: Mapping[Head, float]) -> list[Head]:
     return sorted(scores, key=lambda head: (scores[head], [-part for part in head[1:]]))
 
 
-def random_orders(heads: Sequence[Head], count: int = RANDOM_ORDERS) -> list[list[Head]]:
-    """Orders that depend on the number of heads alone."""
-    return [random.Random(f"heads {number}").sample(heads, len(heads)) for number in range(count)]
+def random_orders(heads: Sequence[Head]) -> list[list[Head]]:
+    """RANDOM_ORDERS orders, which depend on the number of heads alone."""
+    return [random.Random(f"heads {number}").sample(heads, len(heads)) for number in range(RANDOM_ORDERS)]
 
 
 def pruning_curves(subject: Subject, scores: Mapping[str, Mapping[Head, float]]) -> list[Curve]:

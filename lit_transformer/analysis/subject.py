@@ -95,8 +95,7 @@ class Subject:
 def open_subject(path: Path, *, batches: int, device: str) -> Subject:
     """The best checkpoint of a run's folder with the first `batches` of its validation split.
 
-    Raises UserError where the folder is no trained run, the network has no heads, the split is empty, or the loss is no
-    number.
+    Raises UserError where the folder is no trained run, or the network has no heads.
     """
     run, where = open_run(path), find_device(device)
     config = run_config(run)

@@ -1,6 +1,6 @@
 """`analyze SWEEP`: few heads against pruned ones, and how the loss falls with size."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,6 @@ class SweepAnalysis:
     few_heads_reason: str | None = None
     scaling: dict[str, object] | None = None
     scaling_reason: str | None = None
-    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         """The document of sweep.json."""
@@ -61,10 +60,10 @@ class SweepAnalysis:
             "scaling_reason": self.scaling_reason,
         }
 
-    def write(self) -> Path:
-        """Write sweep.json into the sweep's folder, whole or not at all."""
+    def write(self, document: dict[str, object]) -> Path:
+        """Write `document`, which is `to_json`, as sweep.json into the sweep's folder, whole or not at all."""
         path = sweep_analysis_file(self.directory)
-        write_json(path, self.to_json())
+        write_json(path, document)
         return path
 
 

@@ -5,8 +5,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lit_transformer.analysis.few_heads import VERDICTS, Match
+from lit_transformer.analysis.few_heads import Match
 from lit_transformer.analysis.heads import HeadAnalysis
+from lit_transformer.compare.analysis_files import cell_label
+from lit_transformer.compare.analysis_section import UNDETERMINED, VERDICTS, law_of
 from lit_transformer.compare.plain import label, printable
 from lit_transformer.compare.statistics import mean_sd
 from lit_transformer.compare.style import mean_text, short, si
@@ -71,19 +73,16 @@ def few_heads_table(matches: list[Match]) -> Table:
 
 def scaling_lines(scaling: dict[str, Any]) -> list[str]:
     """The law with its coefficients and intervals, and how far off it is where it has not looked."""
-    tokens = "tokens" in scaling["terms"]
-    law, sizes = (
-        ("E + A / N^alpha + B / D^beta", "N parameters, D tokens") if tokens else ("E + A / N^alpha", "N parameters")
-    )
+    law, sizes = law_of(scaling["terms"])
     lines = [f"{scaling['metric']} = {law} ({sizes}; {len(scaling['cells'])} cells)"]
     for name, value in scaling["coefficients"].items():
         lines.append(f"  {name:<6} {value['value']:.4g}  (95 %: {value['low']:.4g} to {value['high']:.4g})")
     for name in scaling["at_bound"]:
-        lines.append(f"  {name} stands at the edge of what is allowed: these cells do not determine it")
+        lines.append(f"  {name} {UNDETERMINED}")
     held = scaling["held_out"]
-    where = ", ".join(f"{short(key)} {label(value)}" for key, value in held["cell"].items())
+    where = printable(cell_label(held["cell"]))
     lines.append(
-        f"held out: {printable(where)} ({si(held['parameters'])} parameters): predicted {held['predicted']:.4f}, "
+        f"held out: {where} ({si(held['parameters'])} parameters): predicted {held['predicted']:.4f}, "
         f"measured {held['loss']:.4f}, error {held['error']:+.4f} ({100 * held['relative_error']:+.2f} %), "
         f"from {held['cells_seen']} other cells"
     )

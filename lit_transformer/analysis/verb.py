@@ -4,16 +4,12 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from lit_transformer.analysis.heads import analyze_heads
 from lit_transformer.analysis.sweep import analyze_sweep
 from lit_transformer.analysis.tables import few_heads_table, heads_table, pruning_lines, scaling_lines
+from lit_transformer.compare.table import console
 from lit_transformer.records.atomic import finite
 from lit_transformer.records.sweep_folder import SweepFolder
-
-PIPED_WIDTH = 200
-"""Columns of a table that goes into a pipe or file, where no terminal says how wide it may be."""
 
 
 def analyze(path: Path, *, batches: int, device: str, as_json: bool) -> None:
@@ -26,32 +22,30 @@ def analyze(path: Path, *, batches: int, device: str, as_json: bool) -> None:
         _analyze_sweep(path, batches, device, as_json)
         return
     found = analyze_heads(path, batches=batches, device=device)
-    file = found.write()
+    document = found.to_json()
+    file = found.write(document)
     if as_json:
-        _print_json(found.to_json())
+        _print_json(document)
     else:
-        _console().print(heads_table(found))
+        console().print(heads_table(found))
         print("\n".join(pruning_lines(found)))
     print(f"wrote {file}", file=sys.stderr)
 
 
 def _analyze_sweep(path: Path, batches: int, device: str, as_json: bool) -> None:
     found = analyze_sweep(path, batches=batches, device=device)
-    file = found.write()
+    document = found.to_json()
+    file = found.write(document)
     if as_json:
-        _print_json(found.to_json())
+        _print_json(document)
     else:
         if found.matches is not None:
-            _console().print(few_heads_table(found.matches))
+            console().print(few_heads_table(found.matches))
         if found.scaling is not None:
             print("\n".join(scaling_lines(found.scaling)))
         for reason in (found.few_heads_reason, found.scaling_reason):
             print(reason, file=sys.stderr) if reason else None
     print(f"wrote {file}", file=sys.stderr)
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def _print_json(document: dict[str, object]) -> None:

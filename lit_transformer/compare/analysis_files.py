@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from lit_transformer.compare.plain import clean, number, plain
-from lit_transformer.records.analysis import heads_file, read_analysis, sweep_analysis_file
+from lit_transformer.compare.plain import clean, label, number, plain
+from lit_transformer.compare.style import short
+from lit_transformer.records.analysis import MEASURES, heads_file, read_analysis, sweep_analysis_file
 
 Found = TypeVar("Found")
-MEASURES = ("gradient", "removal", "entropy", "distance")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class HeadsFile:
     model: str
     batches: int
     batches_there: int
-    metrics: dict[str, float]
     heads: pd.DataFrame
     """attention, layer, head, and MEASURES (NaN where there is none)."""
     curves: pd.DataFrame
@@ -99,7 +98,6 @@ def _heads(document: dict[str, Any]) -> HeadsFile:
         model=clean(str(document["model"])),
         batches=int(document["batches"]),
         batches_there=int(document["batches_there"]),
-        metrics={clean(str(name)): number(value) for name, value in document["metrics"].items()},
         heads=pd.DataFrame(heads, columns=["attention", "layer", "head", *MEASURES]),
         curves=pd.DataFrame(points),
     )
@@ -151,4 +149,4 @@ def _sized(cell: dict[str, Any], names: tuple[str, ...]) -> dict[str, object]:
 
 def cell_label(cell: dict[str, Any]) -> str:
     """Settings of a cell on one line."""
-    return ", ".join(f"{clean(str(key)).rpartition('.')[2]} {plain(value)}" for key, value in cell.items())
+    return ", ".join(f"{short(clean(str(key)))} {label(plain(value))}" for key, value in cell.items())

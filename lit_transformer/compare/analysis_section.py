@@ -1,7 +1,7 @@
 """The part of the report on what `analyze` found: nothing where it was not run."""
 
-import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,17 +23,21 @@ from lit_transformer.compare.analysis_files import (
     read_sweep_analysis,
 )
 from lit_transformer.compare.page import text
+from lit_transformer.compare.report_figures import plain_figure
 from lit_transformer.compare.style import si
 from lit_transformer.records.analysis import heads_file
 
 MAX_RUNS = 4
 """Runs whose heads are drawn: each has five figures."""
 VERDICTS = {
-    "trained": "trained with few is better",
-    "pruned": "pruned to few is better",
+    "trained": "trained with few heads is better",
+    "pruned": "pruned to few heads is better",
     "unclear": "cannot be told apart",
-    "one seed": "no verdict from one seed",
+    "one seed": "one seed: no verdict",
 }
+"""What a match of few heads with pruned ones comes to."""
+UNDETERMINED = "stands at the edge of what is allowed: these cells do not determine it"
+"""Of an exponent of the fitted law."""
 
 
 @dataclass
@@ -48,7 +52,7 @@ class Section:
     def places(self, *figures: go.Figure) -> str:
         """HTML with a place for each of some more figures."""
         first = len(self.figures)
-        self.figures += [json.loads(figure.to_json(engine="json")) for figure in figures]
+        self.figures += [plain_figure(figure) for figure in figures]
         plots = "".join(f'<div id="analysis-{first + index}" class="plot"></div>' for index in range(len(figures)))
         return f"<div class=curves>{plots}</div>"
 
@@ -110,19 +114,21 @@ def match_lines(matches: pd.DataFrame) -> list[str]:
     return lines
 
 
+def law_of(terms: Sequence[str]) -> tuple[str, str]:
+    """The law that is fitted where the loss depends on these, and what its letters stand for."""
+    if "tokens" in terms:
+        return "E + A / N^alpha + B / D^beta", "N parameters, D tokens"
+    return "E + A / N^alpha", "N parameters"
+
+
 def scaling_lines(found: Scaling) -> list[str]:
     """The fitted law, and what it says of the cell that it did not see, as plain text."""
-    tokens = "tokens" in found.terms
-    law, sizes = (
-        ("E + A / N^alpha + B / D^beta", "N parameters, D tokens") if tokens else ("E + A / N^alpha", "N parameters")
-    )
+    law, sizes = law_of(found.terms)
     values = ", ".join(
         f"{name} {value:.3g} [{low:.3g}, {high:.3g}]" for name, (value, low, high) in found.coefficients.items()
     )
     lines = [f"{found.metric} = {law}, {sizes}: {values} (95 % intervals of the bootstrap)."]
-    lines += [
-        f"{name} stands at the edge of what is allowed: these cells do not determine it." for name in found.at_bound
-    ]
+    lines += [f"{name} {UNDETERMINED}." for name in found.at_bound]
     held = found.held_out
     lines.append(
         f"Held out: {held['label']} ({si(found.largest)} parameters): predicted {held['predicted']:.4f}, "

@@ -5,11 +5,15 @@ It answers for the test set alone (another draw of rows), not for another seed o
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lit_transformer.compare.significance import Standings, error_of, stand
 from lit_transformer.compare.statistics import LEVEL
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.base import Metric
 
 RESAMPLES = 2_000
 CHUNK = 500
@@ -35,15 +39,17 @@ def bleu(sums: np.ndarray) -> np.ndarray:
     """BLEU (0 to 100) by sacrebleu in its default settings: statistics are lengths, then matches, then n-grams."""
     from sacrebleu.metrics.bleu import BLEU
 
-    metric = BLEU()
-    return np.array([metric._compute_score_from_stats(np.rint(row).astype(int).tolist()).score for row in sums])
+    return _by_sacrebleu(BLEU(), sums)
 
 
 def chrf(sums: np.ndarray) -> np.ndarray:
     """chrF (0 to 100) by sacrebleu in its default settings."""
     from sacrebleu.metrics.chrf import CHRF
 
-    metric = CHRF()
+    return _by_sacrebleu(CHRF(), sums)
+
+
+def _by_sacrebleu(metric: "Metric", sums: np.ndarray) -> np.ndarray:
     return np.array([metric._compute_score_from_stats(np.rint(row).astype(int).tolist()).score for row in sums])
 
 

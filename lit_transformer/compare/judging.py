@@ -49,7 +49,7 @@ def judge(comparison: Comparison) -> Judged:
             "No ranking is claimed: too few cells have the same seeds complete, or all seeds gave the same numbers, so "
             "that there is no noise to hold a difference against."
         )
-    cells = _with_standings(cells, fit, standings)
+    cells = with_standings(cells.assign(adjusted=fit.means if fit else math.nan), standings)
     order = sorted(range(len(cells)), key=[_merit(row, goal or "minimize") for row in rows_of(cells)].__getitem__)
     levels = _levels(comparison, cells, fit, lower_is_better=goal == "minimize") if fit and standings else {}
     return Judged(
@@ -89,20 +89,20 @@ def _fit(comparison: Comparison, cells: pd.DataFrame, metric: str) -> CellFit | 
     return fit_cells(cell, seed, np.array([number(row[metric]) for row in counted]), cells=len(cells))
 
 
-def _with_standings(cells: pd.DataFrame, fit: CellFit | None, standings: Standings | None) -> pd.DataFrame:
-    absent = np.full(len(cells), math.nan)
+def with_standings(table: pd.DataFrame, standings: Standings | None) -> pd.DataFrame:
+    """With `behind` `behind_low` `behind_high` `p` `standing` of each row, as in `Judged.cells`."""
+    absent = np.full(len(table), math.nan)
     columns = {
-        "adjusted": fit.means if fit else absent,
         "behind": standings.behind if standings else absent,
         "behind_low": standings.low if standings else absent,
         "behind_high": standings.high if standings else absent,
         "p": standings.p if standings else absent,
-        "standing": standing_names(standings, len(cells)),
+        "standing": _standing_names(standings, len(table)),
     }
-    return cells.assign(**{name: pd.Series(values, index=cells.index) for name, values in columns.items()})
+    return table.assign(**{name: pd.Series(values, index=table.index) for name, values in columns.items()})
 
 
-def standing_names(standings: Standings | None, count: int) -> list[Standing]:
+def _standing_names(standings: Standings | None, count: int) -> list[Standing]:
     """What each cell is called; nothing where none was compared."""
     if standings is None:
         return [""] * count
@@ -137,7 +137,7 @@ def _levels(
         standings = against_best(group, lower_is_better=lower_is_better)
         if standings is not None:
             table = pd.DataFrame({"value": pd.Series(values, dtype=object), "mean": group.means})
-            found[key] = _with_standings(table, group, standings).drop(columns="adjusted")
+            found[key] = with_standings(table, standings)
     return found
 
 

@@ -3,12 +3,11 @@
 import os
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from lit_transformer.compare.bootstrap import SCORES, paired_bootstrap, ratio
 from lit_transformer.compare.comparison import Comparison
-from lit_transformer.compare.judging import standing_names
+from lit_transformer.compare.judging import with_standings
 from lit_transformer.compare.statistics import ranked, rows_of, summarise
 from lit_transformer.compare.style import behind_text, interval_text
 from lit_transformer.config.errors import UserError
@@ -89,19 +88,7 @@ def _listed(names: list[str]) -> str:
 def _compared(saved: dict[str, Predictions], split: str, metric: str) -> Paired:
     statistics = paired_statistics(list(saved.values()), metric)
     result = paired_bootstrap(statistics, SCORES.get(metric, ratio))
-    standings, absent = result.standings, np.full(len(saved), np.nan)
-    table = pd.DataFrame(
-        {
-            "run": list(saved),
-            "value": result.values,
-            "low": result.low,
-            "high": result.high,
-            "behind": standings.behind if standings else absent,
-            "behind_low": standings.low if standings else absent,
-            "behind_high": standings.high if standings else absent,
-            "p": standings.p if standings else absent,
-            "standing": standing_names(standings, len(saved)),
-        }
-    )
+    table = pd.DataFrame({"run": list(saved), "value": result.values, "low": result.low, "high": result.high})
+    table = with_standings(table, result.standings)
     ordered = table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
     return Paired(f"{split}/{metric}", len(statistics[0]), ordered)

@@ -2,8 +2,10 @@
 
 import json
 import math
+import sys
 
 import pandas as pd
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +21,14 @@ from lit_transformer.records.atomic import finite
 MAX_SETTINGS = 6
 """More settings than these make a table that no terminal holds; CSV, JSON and the report have them all."""
 STATUS_STYLES = {"complete": "green", "running": "cyan", "failed": "red", "damaged": "red", "diverged": "yellow"}
+
+PIPED_WIDTH = 200
+"""Columns of a table that goes into a pipe or file, where no terminal says how wide it may be."""
+
+
+def console() -> Console:
+    """Standard output, for tables."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def setting_columns(comparison: Comparison) -> list[str]:

@@ -3,21 +3,16 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.findings import findings
 from lit_transformer.compare.judging import judge
 from lit_transformer.compare.paired import compare_on_rows, lines_of
 from lit_transformer.compare.plain import printable
 from lit_transformer.compare.report import write_report
-from lit_transformer.compare.table import csv_text, json_document, terminal_table
+from lit_transformer.compare.table import console, csv_text, json_document, terminal_table
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.atomic import write_text
 from lit_transformer.records.sweep_folder import SweepFolder
-
-PIPED_WIDTH = 200
-"""Columns of a table that goes into a pipe or file, where no terminal says how wide it may be."""
 
 
 def compare(directory: Path, *, html: Path | None = None, csv: bool = False, json: bool = False) -> None:
@@ -36,8 +31,7 @@ def compare(directory: Path, *, html: Path | None = None, csv: bool = False, jso
     _print(csv_text(comparison.runs), end="") if csv else None
     _print(json_document(comparison, judged, on_rows)) if json else None
     if not csv and not json:
-        console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-        console.print(terminal_table(comparison, judged))
+        console().print(terminal_table(comparison, judged))
         for said in [*findings(comparison, judged), *lines_of(on_rows)]:
             print(printable(said))
     target = html if html is not None else comparison.directory / "report.html"

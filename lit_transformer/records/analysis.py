@@ -5,6 +5,8 @@ from pathlib import Path
 from lit_transformer.records.atomic import read_json
 
 ANALYSIS_VERSION = 1
+MEASURES = ("gradient", "removal", "entropy", "distance")
+"""Of each head."""
 
 
 def heads_file(run: Path) -> Path:

@@ -25,8 +25,10 @@ from lit_transformer.sweep.pool import Local, Pool
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.slots import Slots
+from lit_transformer.sweep.stop_flag import DRIVER_STOPS
+from lit_transformer.sweep.trial_watch import PATIENT_SECONDS
 from lit_transformer.sweep.views import DONE, Viewer, exit_status
-from lit_transformer.sweep.worker import DRIVER_STOPS, NO_SPACE, PATIENT_SECONDS, STOPPED
+from lit_transformer.sweep.worker import NO_SPACE, STOPPED
 
 RERUN: tuple[End, ...] = ("failed", "stopped", "lost")
 """Ends that the same command again runs again."""

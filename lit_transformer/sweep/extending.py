@@ -9,14 +9,14 @@ import yaml
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import flatten, shell_value
-from lit_transformer.config.yaml_lines import parse_yaml
 from lit_transformer.records.locks import FileLock
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.cells import build_cells, swept_keys
 from lit_transformer.sweep.choice import Choice
-from lit_transformer.sweep.file import SweepFile, find_sweep, parse_sweep, read_sweep
+from lit_transformer.sweep.file import SweepFile, find_sweep, frozen_sweep, read_sweep
 from lit_transformer.sweep.foreign import foreign_plan, freeze_foreign
 from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.judge import Histories
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.plan import Plan, PlannedCell, changed_settings, read_configs, read_plan, write_plan
 from lit_transformer.sweep.preparing import check_nothing, prepare_cells
@@ -84,7 +84,7 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
         kept = {key: value for key, value in given.items() if key not in varied} if isinstance(given, Mapping) else {}
         overrides = [f"{key}={_typed(value)}" for key, value in kept.items()]
         fresh = _fresh(folder, file, overrides, count, old, _choice(file, frozen))
-        before = _parsed(frozen)
+        before = frozen_sweep(frozen.get("sweep"))
         found = _compare(folder, old, fresh, _other_rules(before, file))
         target = (before.metric.target, file.metric.target)
         if target[0] != target[1]:
@@ -104,18 +104,12 @@ def sweep_extend(path: Path, sweep: str, *, seeds: int | None = None, dry_run: b
     return found
 
 
-def _parsed(frozen: Mapping[str, object]) -> SweepFile:
-    """The file as it was when the sweep was begun, or last extended."""
-    text = yaml.safe_dump(frozen.get("sweep"), sort_keys=False, allow_unicode=True)
-    return parse_sweep(parse_yaml(text, "sweep.yaml"), "sweep.yaml", "sweep")
-
-
 def _other_rules(before: SweepFile, now: SweepFile) -> list[str]:
-    """What the two files say otherwise of how cells are chosen, stopped and compared; their targets may differ."""
-    rules = [
-        {"method": file.method, "early_terminate": _plain(file.early_terminate), "metric.impute": file.metric.impute}
-        for file in (before, now)
-    ]
+    """What the two files say otherwise of how cells are chosen and stopped.
+
+    Their targets may differ, and what metric.impute says to a search, which no sweep that can be extended has.
+    """
+    rules = [{"method": file.method, "early_terminate": _plain(file.early_terminate)} for file in (before, now)]
     return [f"{key}: {old} -> {rules[1][key]}" for key, old in rules[0].items() if old != rules[1][key]]
 
 
@@ -131,7 +125,7 @@ def _set_target(folder: SweepFolder, plan: Plan, value: float | None) -> None:
     ledger = Ledger(folder.claims, [cell.name for cell in plan.valid()], Holder.here("extend"))
     ledger.open_again()
     if value is not None:
-        target = Target(folder, ledger, metric=plan.metric, goal=plan.goal)
+        target = Target(folder, ledger, Histories(folder, plan.metric), goal=plan.goal)
         for cell in ledger.cells:
             target.look(cell, at_once=True)
 

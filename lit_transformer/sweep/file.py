@@ -4,9 +4,11 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from lit_transformer.config.errors import ConfigError, Problem, UserError
 from lit_transformer.config.layers import PROJECT, display_path
-from lit_transformer.config.yaml_lines import Located, read_yaml
+from lit_transformer.config.yaml_lines import Located, parse_yaml, read_yaml
 from lit_transformer.sweep.parameters import Parameter, notes_of, read_parameters
 from lit_transformer.sweep.reading import Reader
 from lit_transformer.sweep.sections import (
@@ -90,6 +92,12 @@ def read_sweep(path: Path) -> SweepFile:
     """Read a sweep file; raises UserError (missing, not YAML) or ConfigError with all problems and their lines."""
     shown = display_path(path)
     return parse_sweep(read_yaml(path, shown), shown, path.stem)
+
+
+def frozen_sweep(source: object) -> SweepFile:
+    """The sweep that a folder's sweep.yaml or search.json keeps as plain values; raises as `read_sweep`."""
+    text = yaml.safe_dump(source, sort_keys=False, allow_unicode=True)
+    return parse_sweep(parse_yaml(text, "sweep.yaml"), "sweep.yaml", "sweep")
 
 
 def parse_sweep(root: Located, shown: str, stem: str) -> SweepFile:

@@ -75,7 +75,7 @@ class Histories:
     """The values that cells have logged of a metric; a log is read again where it has grown or was cut."""
 
     def __init__(self, folder: SweepFolder, metric: str) -> None:
-        self._folder, self._metric = folder, metric
+        self._folder, self.metric = folder, metric
         self._known: dict[str, tuple[int, list[float]]] = {}
 
     def of(self, cell: str) -> list[float]:
@@ -83,16 +83,16 @@ class Histories:
         run = self._folder.cell(cell)
         size = run.size_of(run.metrics_file)
         if cell not in self._known or self._known[cell][0] != size:
-            self._known[cell] = size, logged(run, self._metric)
+            self._known[cell] = size, logged(run, self.metric)
         return self._known[cell][1]
 
 
 class Judge:
     """Looks at the trial that a worker runs, and asks it to end where the rule says so."""
 
-    def __init__(self, folder: SweepFolder, rule: StopRule) -> None:
-        self._folder, self._rule = folder, rule
-        self._histories = Histories(folder, rule.metric)
+    def __init__(self, folder: SweepFolder, rule: StopRule, histories: Histories) -> None:
+        """`histories` are those of the rule's metric."""
+        self._folder, self._rule, self._histories = folder, rule, histories
         self._looked, self._weighed = 0.0, 0.0
         self._cell, self._length, self._band, self._asked = "", 0, 0, False
 

@@ -89,27 +89,28 @@ def settle(
     stopping: bool,
     stopped: End = "preempted",
     errors_left: int = 0,
+    ours: bool = True,
 ) -> End | None:
     """Record how the attempt of an ended trial with this exit status ended; None where another holder has the cell now.
 
     `losses` counts the earlier attempts in a row that were lost; a failure is an `error` while there are `errors_left`.
-    `stopped` is the end of an attempt that was asked to stop, by its worker or from outside. Raises DiskFull, with
-    nothing recorded, where the trial found no room, and OSError.
+    `stopped` is the end of an attempt that was asked to stop, by its worker or, a trial of `ours`, from outside: a
+    program of the user's may always exit with 143, so that one whose worker was not asked counts as killed. Raises
+    DiskFull, with nothing recorded, where the trial found no room, and OSError.
     """
     if not claim.is_highest():
         return None
     end, error = _reported(run)
     if end == "failed":
         _check_space(claim, error)  # the next cells would fail in the same way
-    if end is None and (stopping or status in ASKED_TO_END):
+    if end is None and (stopping or (ours and status in ASKED_TO_END)):
         end = stopped
-    killed = end is None and status in (-signal.SIGKILL, SERVER_DIED)
+    killed = end is None and status in (-signal.SIGKILL, SERVER_DIED, *ASKED_TO_END)
     if killed:
         end = "lost" if losses < LOSSES else "failed"
         if end == "failed":
-            write_failure(
-                run, f"its process was killed {losses + 1} times in a row (out of memory?)\n{last_lines(run.log_file)}"
-            )
+            how = f"{losses + 1} times in a row ({_exit(status) if status in ASKED_TO_END else 'out of memory?'})"
+            write_failure(run, f"its process was killed {how}\n{last_lines(run.log_file)}")
     elif end is None:
         log = last_lines(run.log_file)
         _check_space(claim, log)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lit_transformer.processes.gpus import VISIBLE
@@ -17,7 +18,7 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.driver import run_workers
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
-from lit_transformer.sweep.plan import read_configs, read_plan
+from lit_transformer.sweep.plan import PlannedCell, read_configs, read_plan
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import newest_request
 from lit_transformer.sweep.slots import Slots
@@ -53,9 +54,14 @@ def run_pilot(path: str, since: str, per_device: int, allow_drift: bool) -> int:
 
 
 def slots_here(folder: SweepFolder, threads: int, per_device: int) -> Slots:
-    """A worker for each of the largest cell's groups of this node's GPUs, or one on a CPU."""
-    devices = max((ranks_of(cell)[1] for cell in read_configs(folder).values()), default=1)
+    """This node's workers."""
     gpus = [gpu for gpu in os.environ.get(VISIBLE, "").split(",") if gpu]
+    return node_slots(list(read_configs(folder).values()), gpus, threads, per_device)
+
+
+def node_slots(cells: Sequence[PlannedCell], gpus: Sequence[str], threads: int, per_device: int) -> Slots:
+    """A worker for each of the largest cell's groups of a node's GPUs, or one on a CPU."""
+    devices = max((ranks_of(cell)[1] for cell in cells), default=1)
     groups = max(1, len(gpus) // devices)
     slices = [gpus[index % groups * devices :][:devices] for index in range(groups * per_device)] if gpus else []
     kind = "cuda" if gpus else "cpu"

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import yaml
-
 from lit_transformer.config.layers import Layer, flatten
-from lit_transformer.config.yaml_lines import parse_yaml
 from lit_transformer.sweep.cells import Cell, load_cell
 from lit_transformer.sweep.choice import Point
 from lit_transformer.sweep.command import run_config
-from lit_transformer.sweep.file import parse_sweep
+from lit_transformer.sweep.file import frozen_sweep
 from lit_transformer.sweep.names import drawn_name
 from lit_transformer.sweep.plan import PlannedCell, with_dotted
 from lit_transformer.sweep.search import Growth
@@ -27,8 +24,7 @@ class Points:
 
     def __init__(self, growth: Growth) -> None:
         self._growth = growth
-        text = yaml.safe_dump(dict(growth.source), sort_keys=False, allow_unicode=True)
-        self._file = parse_sweep(parse_yaml(text, "sweep.yaml"), "sweep.yaml", "sweep")
+        self._file = frozen_sweep(growth.source)
         self._distributions = {item.key: item.distribution for item in self._file.parameters}
 
     @property

@@ -47,17 +47,16 @@ class Next(Enum):
 class Proposer:
     """One worker's part in the growth of a sweep."""
 
-    def __init__(self, folder: SweepFolder, growth: Growth, holder: Holder) -> None:
-        self._folder, self._growth, self._holder = folder, growth, holder
+    def __init__(self, folder: SweepFolder, growth: Growth, holder: Holder, stop: Callable[[], bool] = never) -> None:
+        """`stop` says that preparing data is to end at once."""
+        self._folder, self._growth, self._holder, self._stop = folder, growth, holder, stop
         self._points = Points(growth)
-        self._stop: Callable[[], bool] = never
 
-    def propose(self, stop: Callable[[], bool] = never) -> Next:
+    def propose(self) -> Next:
         """Propose the next point, unless another worker does or there is none left; raises OSError and UserError.
 
-        Raises Stopped where `stop` comes true while data are prepared for it.
+        Raises Stopped where it was asked to stop while data were prepared for it.
         """
-        self._stop = stop
         plan = read_plan(self._folder)
         count = len(points_of(plan.cells))
         if count >= self._growth.cap or why_ended(self._folder) or why_closed(self._folder.claims):

@@ -1,17 +1,14 @@
 """`sweep run --on slurm`: pilots, submitted by submitit, run a sweep's cells; the only place that knows submitit."""
 
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lit_transformer.config.errors import UserError
-from lit_transformer.config.schema import ExperimentConfig
-from lit_transformer.config.suggest import did_you_mean
 from lit_transformer.records.atomic import read_json, write_json
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.bayes import Sampler
@@ -22,7 +19,7 @@ from lit_transformer.sweep.file import find_sweep, read_sweep
 from lit_transformer.sweep.holder import Holder
 from lit_transformer.sweep.ledger import Ledger
 from lit_transformer.sweep.pilot import run_pilot
-from lit_transformer.sweep.plan import Plan, read_configs, read_plan
+from lit_transformer.sweep.plan import Plan, PlannedCell, read_configs, read_plan
 from lit_transformer.sweep.propose import unproposed
 from lit_transformer.sweep.requests import newest_request, set_retries
 from lit_transformer.sweep.run import (
@@ -34,9 +31,13 @@ from lit_transformer.sweep.run import (
     sweep_folder,
 )
 from lit_transformer.sweep.slots import Slots
+from lit_transformer.sweep.slurm_checks import check_pilot, check_slurm
 from lit_transformer.sweep.slurm_settings import PilotSettings, sbatch_problem
 from lit_transformer.sweep.watching import sweep_watch
 from lit_transformer.sweep.worker import ranks_of
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
 
 NEVER = ("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "InvalidAccount",
          "InvalidQOS")  # fmt: skip
@@ -77,9 +78,7 @@ def sweep_on_slurm(
     search = asked_search(file, overrides, seeds, choice, stopper, sampler)
     cells = asked_cells(file, search, overrides, seeds, choice)
     folder = sweep_folder(file, output, name)
-    kind = "cuda" if pilots.gpus else "cpu"
-    threads = read_plan(folder).threads if folder.exists() else pilots.cpus
-    slots = Slots(workers=pilots.pilots, devices=1, threads=threads, accelerator=kind)
+    slots = pilot_slots(folder, pilots)
     with locked(folder):
         plan, _ = frozen_plan(
             folder,
@@ -103,72 +102,20 @@ def sweep_on_slurm(
     return sweep_watch(folder.path, anybody=Queue(folder)), folder.path
 
 
-def check_slurm(pilots: PilotSettings) -> None:
-    """Raises UserError where SLURM's programs, the extra `slurm`, a controller or the partition are not there."""
-    missing = [program for program in ("sbatch", "srun", "squeue", "sinfo", "scontrol") if not shutil.which(program)]
-    if missing:
-        raise UserError(
-            f"--on slurm: SLURM is not installed here: {', '.join(missing)} not found on PATH\n"
-            "  fix      run this on a login node of the cluster; without SLURM: --on local, and `sweep agent` on every "
-            "other machine"
-        )
-    if find_spec("submitit") is None:
-        raise UserError(
-            "--on slurm: submitit is not installed\n  fix      pip install 'lit-transformer[slurm]'"
-        )  # fmt: skip
-    asked = subprocess.run(["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        raise UserError(
-            f"--on slurm: SLURM's controller does not answer: {asked.stderr.strip() or 'sinfo failed'}\n"
-            "  fix      try `sinfo`; ask whoever runs the cluster"
-        )
-    known = list(dict.fromkeys(asked.stdout.split()))
-    unknown = [part for part in (pilots.partition or "").split(",") if part and part not in known]
-    if unknown:
-        guess = did_you_mean(unknown[0], known)
-        raise UserError(
-            f"partition: got {unknown[0]}, which this cluster does not have\n"
-            f"  allowed  {', '.join(known)}\n"
-            f"  fix      {f'did you mean {guess}?' if guess else f'--partition {known[0] if known else chr(63)}'}"
-        )
-
-
-def check_pilot(config: ExperimentConfig, pilots: PilotSettings) -> None:
-    """Raises UserError where no pilot of this kind can train a cell."""
-    trainer = config.trainer
-    if trainer.accelerator == "cuda" and not pilots.gpus:
-        raise UserError(
-            "trainer.accelerator: got cuda, and pilots without GPUs\n  allowed  auto, cpu\n  fix      give --gpus N"
-        )
-    if pilots.gpus and trainer.accelerator in ("auto", "cuda") and trainer.devices > pilots.gpus:
-        raise UserError(
-            f"trainer.devices: got {trainer.devices}, and pilots with {pilots.gpus} GPUs a node\n"
-            f"  allowed  at most {pilots.gpus}\n  fix      give --gpus {trainer.devices}"
-        )
-    if pilots.nodes is not None and trainer.num_nodes > pilots.nodes:
-        raise UserError(
-            f"trainer.num_nodes: got {trainer.num_nodes}, and pilots of {pilots.nodes} nodes\n"
-            f"  allowed  at most {pilots.nodes}\n  fix      give --nodes {trainer.num_nodes}, or leave it out"
-        )
+def pilot_slots(folder: SweepFolder, pilots: PilotSettings) -> Slots:
+    """What a sweep's cells are made for: the threads and the accelerator of its pilots."""
+    threads = read_plan(folder).threads if folder.exists() else pilots.cpus
+    kind = "cuda" if pilots.gpus else "cpu"
+    return Slots(workers=pilots.pilots, devices=1, threads=threads, accelerator=kind)
 
 
 def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow_drift: bool) -> list[str]:
     """Submit as many pilots as are missing, and return their jobs' numbers. Raises UserError where SLURM refuses."""
-    from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    since = newest_request(folder)  # pilots that were submitted before it end by themselves
-    there = queued(folder) if read_json(_jobs_file(folder)).get("since") == since else []
-    ranks = [ranks_of(cell) for cell in read_configs(folder).values()]
-    nodes, devices = max((nodes for nodes, _ in ranks), default=1), max((devices for _, devices in ranks), default=1)
-    if pilots.nodes is not None and pilots.nodes > nodes:
-        raise UserError(
-            f"--nodes: got {pilots.nodes}, and every cell trains on {nodes}\n"
-            f"  allowed  the nodes of the largest cell\n  fix      --pilots {pilots.nodes} runs as many cells at once"
-        )
-    # exec: the batch shell becomes the pilot, so that SLURM's signals to the batch step reach it
-    executor = SlurmExecutor(folder=folder.path.resolve() / LOGS, python=f"exec {shlex.quote(sys.executable)}")
-    executor.update_parameters(**_parameters(folder, read_plan(folder), pilots, nodes, devices))
+    since = newest_request(folder)
+    there = pilots_there(folder, since)
+    executor = pilot_executor(folder, read_plan(folder), list(read_configs(folder).values()), pilots)
     jobs: list[str] = []
     try:
         for _ in range(pilots.pilots - len(there)):
@@ -184,7 +131,39 @@ def submit(folder: SweepFolder, pilots: PilotSettings, *, per_device: int, allow
     return jobs
 
 
-def _parameters(folder: SweepFolder, plan: Plan, pilots: PilotSettings, nodes: int, devices: int) -> dict[str, object]:
+def pilot_executor(
+    folder: SweepFolder, plan: Plan, cells: Sequence[PlannedCell], pilots: PilotSettings
+) -> "SlurmExecutor":
+    """What submits the pilots of a sweep with these valid cells; raises UserError for nodes that no cell uses.
+
+    It can be made, and asked for its batch script, also where there is no SLURM.
+    """
+    from submitit import SlurmExecutor
+
+    class Executor(SlurmExecutor):
+        @classmethod
+        def affinity(cls) -> int:  # submitit would refuse to draw a script without srun on PATH
+            return 1
+
+    ranks = [ranks_of(cell) for cell in cells]
+    nodes, devices = max((nodes for nodes, _ in ranks), default=1), max((devices for _, devices in ranks), default=1)
+    if pilots.nodes is not None and pilots.nodes > nodes:
+        raise UserError(
+            f"--nodes: got {pilots.nodes}, and every cell trains on {nodes}\n"
+            f"  allowed  the nodes of the largest cell\n  fix      --pilots {pilots.nodes} runs as many cells at once"
+        )
+    # exec: the batch shell becomes the pilot, so that SLURM's signals to the batch step reach it
+    executor = Executor(folder=folder.path.resolve() / LOGS, python=f"exec {shlex.quote(sys.executable)}")
+    executor.update_parameters(**_parameters(plan, pilots, nodes, devices))
+    return executor
+
+
+def batch_script(executor: "SlurmExecutor") -> str:
+    """What sbatch is given for each pilot; submitit has no public way to see it."""
+    return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
+
+
+def _parameters(plan: Plan, pilots: PilotSettings, nodes: int, devices: int) -> dict[str, object]:
     """What submitit is told."""
     named = {"partition": pilots.partition, "account": pilots.account, "qos": pilots.qos,
              "constraint": pilots.constraint, "mem": pilots.mem}  # fmt: skip
@@ -244,6 +223,11 @@ class Queue:
                 print(f"pilot {job} waits: {reason}", file=sys.stderr)
         self._said = waiting
         return bool(there)
+
+
+def pilots_there(folder: SweepFolder, since: str) -> list[str]:
+    """Pilots that wait or run and were submitted after the request to stop `since`: earlier ones end by themselves."""
+    return queued(folder) if read_json(_jobs_file(folder)).get("since") == since else []
 
 
 def queued(folder: SweepFolder) -> list[str]:

@@ -17,9 +17,8 @@ LOOK_SECONDS = 1.0
 class Target:
     """Looks at the cells that a worker runs, and closes the sweep's ledger when one reaches the target."""
 
-    def __init__(self, folder: SweepFolder, ledger: Ledger, *, metric: str, goal: str) -> None:
-        self._folder, self._ledger, self._metric, self._goal = folder, ledger, metric, goal
-        self._histories = Histories(folder, metric)
+    def __init__(self, folder: SweepFolder, ledger: Ledger, histories: Histories, *, goal: str) -> None:
+        self._folder, self._ledger, self._histories, self._goal = folder, ledger, histories, goal
         self._looked = 0.0
 
     def look(self, cell: str, *, at_once: bool = False) -> str:
@@ -35,7 +34,7 @@ class Target:
         best = (min if self._goal == "minimize" else max)(values, default=None)
         if best is None or not self._reaches(best, target) or self._ledger.why_closed():
             return ""
-        why = f"the target {target:g} of {self._metric} is reached: {best:.6g} in {cell}"
+        why = f"the target {target:g} of {self._histories.metric} is reached: {best:.6g} in {cell}"
         self._ledger.close(why)
         return why
 

@@ -6,13 +6,11 @@ stop` ask the trial to stop at its next step; SIGINT is for the driver alone, wh
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from lit_transformer.config.errors import UserError
 from lit_transformer.config.layers import flatten
@@ -20,15 +18,14 @@ from lit_transformer.processes.srun_step import SrunStep, end_orphans
 from lit_transformer.processes.trial import LEAVING_PRELOAD, PRELOAD, TrialRunner
 from lit_transformer.processes.watch import end_with_stdin
 from lit_transformer.records.atomic import is_full
-from lit_transformer.records.requests import Request, What, write_request
 from lit_transformer.records.run_folder import RunFolder
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.following import Followed, Group
 from lit_transformer.sweep.foreign import Foreign, read_foreign
 from lit_transformer.sweep.growing import PlanWatch
 from lit_transformer.sweep.holder import Holder
-from lit_transformer.sweep.judge import Judge
-from lit_transformer.sweep.ledger import HEARTBEAT, Attempts, Claim, End, Ledger, beating
+from lit_transformer.sweep.judge import Histories, Judge
+from lit_transformer.sweep.ledger import Attempts, Claim, End, Ledger, beating
 from lit_transformer.sweep.outcome import LOSSES, DiskFull, kept_end, settle
 from lit_transformer.sweep.plan import PlannedCell, read_configs, read_plan
 from lit_transformer.sweep.preparing import Stopped
@@ -36,46 +33,16 @@ from lit_transformer.sweep.propose import Next, Proposer
 from lit_transformer.sweep.readying import LocalData, make_ready
 from lit_transformer.sweep.requests import StopRequest, read_retries
 from lit_transformer.sweep.search import read_search
+from lit_transformer.sweep.stop_flag import StopFlag
 from lit_transformer.sweep.target import Target
+from lit_transformer.sweep.trial_watch import TrialWatch, say
 
 NO_SPACE = 75
 """Exit status of a worker that found no room on the disk (EX_TEMPFAIL)."""
 STOPPED = 143
-DRIVER_STOPS = signal.SIGINT
-"""From a driver that stops its workers with itself; a worker's session is its own, so no terminal sends it."""
-POLL_SECONDS = 0.02
 IDLE_SECONDS = 0.3
 CLOSE_SECONDS = 5.0
 """What the W&B writer has for its last rows when the worker was asked to stop."""
-GRACE_SECONDS = 10.0
-"""What a trial has for its step and its checkpoint after a signal to its worker."""
-PATIENT_SECONDS = 80.0
-"""The same after `sweep stop`, and where a worker leaves others to go on: nobody waits at a terminal."""
-
-
-class StopFlag:
-    """Set by SIGTERM, SIGINT or SIGUSR1, and by `sweep stop`."""
-
-    def __init__(self, request: StopRequest) -> None:
-        self._request = request
-        self.signalled = False
-        self.with_driver = False
-        """Whether the driver stops too: nobody takes this worker's place."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, self._handle)
-
-    @property
-    def asked(self) -> bool:
-        return self.signalled or self.requested
-
-    @property
-    def requested(self) -> bool:
-        """Whether the whole sweep is to stop."""
-        return self._request.asked()
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.signalled = True
-        self.with_driver = self.with_driver or number == DRIVER_STOPS
 
 
 @dataclass
@@ -95,18 +62,28 @@ class Worker:
     foreign: Foreign | None = field(init=False)
     """How the cells are started where they are no trials of ours."""
     _growth: PlanWatch = field(init=False)
-    _judge: Judge | None = field(init=False)
+    _watch: TrialWatch = field(init=False)
     _proposer: Proposer | None = field(init=False)
-    _target: Target = field(init=False)
     _data: LocalData = field(init=False)
 
     def __post_init__(self) -> None:
-        self._growth = PlanWatch(self.folder)
+        folder, search, plan = self.folder, read_search(self.folder), read_plan(self.folder)
+        self._growth = PlanWatch(folder)
         self._data = LocalData(lambda: self.stop.asked)
-        search = read_search(self.folder)
-        self._judge = Judge(self.folder, search.stop) if search.stop else None
-        self._proposer = Proposer(self.folder, search.growth, self.ledger.holder) if search.growth else None
-        self.foreign = read_foreign(self.folder)
+        self._proposer = (
+            Proposer(folder, search.growth, self.ledger.holder, lambda: self.stop.asked) if search.growth else None
+        )
+        self.foreign = read_foreign(folder)
+        histories = Histories(folder, plan.metric)
+        self._watch = TrialWatch(
+            folder=folder,
+            ledger=self.ledger,
+            stop=self.stop,
+            judge=Judge(folder, search.stop, histories) if search.stop else None,
+            target=Target(folder, self.ledger, histories, goal=plan.goal),
+            leaves=self.leaves,
+            ours=self.foreign is None,
+        )
         self._read_plan()
 
     def run(self) -> int:
@@ -138,23 +115,21 @@ class Worker:
 
     def _read_plan(self) -> None:
         """The cells that can be trained from here, those that `sweep extend` added among them."""
-        plan = read_plan(self.folder)
-        valid = [cell.name for cell in plan.valid()]
+        valid = [cell.name for cell in read_plan(self.folder).valid()]
         self.configs = read_configs(self.folder)
-        self._target = Target(self.folder, self.ledger, metric=plan.metric, goal=plan.goal)
         here = max(1, self.srun_nodes)
         self.ledger.cells = [name for name in valid if self.foreign or ranks_of(self.configs[name])[0] <= here]
 
     def _propose(self) -> Next:
         """Propose the next cells of a sweep that grows, where it is this worker's turn."""
-        return self._proposer.propose(lambda: self.stop.asked) if self._proposer else Next.OVER
+        return self._proposer.propose() if self._proposer else Next.OVER
 
     def _attempt(self, claim: Claim) -> None:
         run = self.folder.cell(claim.cell)
         run.fail_where_shown_otherwise()  # an earlier holder may have died before it looked
         done = kept_end(run)
         if done is not None:  # an earlier holder died between the trial's result and the record of it
-            self._look_at_target(claim.cell, at_once=True)
+            self._watch.look_at_target(claim.cell, at_once=True)
             claim.end(done)
             if self.foreign is None and self._is_tracked(claim.cell):
                 self.runner.end_again(run.path)
@@ -167,8 +142,9 @@ class Worker:
         left = read_retries(self.folder) - errors
         try:
             end = settle(
-                claim, run, status, losses=losses, stopping=self.stop.asked, stopped=self._stopped(), errors_left=left
-            )
+                claim, run, status, losses=losses, stopping=self.stop.asked, stopped=self._stopped(), errors_left=left,
+                ours=self.foreign is None,
+            )  # fmt: skip
         except DiskFull:
             claim.end("again")
             raise
@@ -195,7 +171,8 @@ class Worker:
             status = self._train(claim)
             if status == 0:
                 self._check_shown(run, claim)
-            self._look_at_target(claim.cell, at_once=True)  # before its end is recorded: whoever sees that, sees this
+            # before its end is recorded: whoever sees that, sees this
+            self._watch.look_at_target(claim.cell, at_once=True)
             return status
         except Stopped:
             claim.end(self._stopped())
@@ -227,7 +204,7 @@ class Worker:
         """Run the cell's own command to its end, and take over what it logged."""
         run, cell, begun = self.folder.cell(claim.cell), self.configs[claim.cell], time.monotonic()
         followed = Followed(foreign.start(run, cell, self.gpus), run, foreign.run_id(cell.name))
-        status = self._watch(followed, claim)
+        status = self._watch.wait(followed, claim)
         if claim.is_highest():
             foreign.record(run, cell, status, time.monotonic() - begun, followed.pruned)
         return status
@@ -238,7 +215,7 @@ class Worker:
             return self._run_program(self.foreign, claim)
         run = self.folder.cell(claim.cell)
         settings = flatten(self.configs[claim.cell].config)
-        return self._watch(self._start(run, claim, settings), claim)
+        return self._watch.wait(self._start(run, claim, settings), claim)
 
     def _is_tracked(self, cell: str) -> bool:
         return flatten(self.configs[cell].config).get("tracking.wandb") != "off"
@@ -256,70 +233,6 @@ class Worker:
             track=self._is_tracked(claim.cell),
         )
 
-    def _watch(self, group: Group, claim: Claim) -> int:
-        """Wait for the trial's end, beating; end it when asked, and at once when another has taken the cell over."""
-        asked_at, beat_at = 0.0, time.monotonic()
-        while (status := group.poll()) is None:
-            now = time.monotonic()
-            if self.stop.asked and not asked_at:
-                asked_at = now
-                self._ask_to_stop(group, claim)
-            grace = PATIENT_SECONDS if self.leaves or not self.stop.signalled else GRACE_SECONDS
-            due = now - beat_at > HEARTBEAT
-            if (asked_at and now - asked_at > grace) or (due and not claim.beat()):
-                group.kill()
-            elif due and asked_at:
-                self._ask_to_stop(group, claim, again=True)
-            beat_at = now if due else beat_at
-            if self._judge is not None and not asked_at:
-                self._weigh(self._judge, claim.cell)
-            self._look_at_target(claim.cell)
-            time.sleep(POLL_SECONDS)
-        return status
-
-    def _ask_to_stop(self, group: Group, claim: Claim, *, again: bool = False) -> None:
-        """Let the trial save and end after its step.
-
-        By a file where this is one process of a job: SLURM may have sent SIGTERM to the trial too, and a second signal
-        would end it without a checkpoint; and srun kills its tasks at SIGTERM. `again`: an srun step that was starting
-        has taken the file for an older request (training/fit.py).
-        """
-        run = self.folder.cell(claim.cell)
-        if not self.leaves or self.foreign is not None:
-            if not again:  # a second signal ends it at once
-                group.signal(signal.SIGTERM)
-            return
-        if again and run.request_file.exists():
-            return
-        what: What = "stop" if self.stop.requested else "preempt"
-        try:
-            write_request(run, Request(what=what, why=f"its worker was asked to {what}"))
-        except OSError:  # a full disk: the trial's checkpoint would find no room either
-            if not again:
-                group.signal(signal.SIGTERM)
-
-    def _weigh(self, judge: Judge, cell: str) -> None:
-        """Let the trial end early where the sweep's rule says so; a disk that is full now is asked again."""
-        try:
-            verdict = judge.look(cell, self.ledger.cells)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            return
-        if verdict is not None:
-            say(f"{cell}: stopped early, {verdict}")
-
-    def _look_at_target(self, cell: str, *, at_once: bool = False) -> None:
-        """Keep anybody from beginning a cell once this one has reached the sweep's target."""
-        try:
-            why = self._target.look(cell, at_once=at_once)
-        except OSError as error:
-            if not is_full(error) or at_once:
-                raise
-            return
-        if why:
-            say(f"{why}; no cell is begun any more")
-
     def _no_space(self, reason: str) -> int:
         say(f"no space left for {self.folder.path}: {reason}")
         return NO_SPACE
@@ -334,14 +247,6 @@ def ranks_of(cell: PlannedCell) -> tuple[int, int]:
 def _number(settings: dict[str, object], key: str) -> int:
     value = settings.get(key)  # a program of the user's may have a setting of this name, of any kind
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
-
-
-def say(text: str) -> None:
-    """A line for whoever started this worker, who may be gone."""
-    try:
-        print(text, flush=True)
-    except OSError:
-        sys.stdout = sys.stderr
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,12 @@ from tests.analysis.sweeps import damaged_copy, heads_sweep, law_sweep, told
 from tests.inference.elsewhere import DEVICE, SecondDevice
 from tests.inference.runs import Shell
 
+SAID = {
+    "trained": "trained with few heads is better",
+    "pruned": "pruned to few heads is better",
+    "unclear": "cannot be told apart",
+}
+
 
 @pytest.mark.parametrize("name", ["gpt words", "translation"])
 def test_a_run_gets_a_table_and_files_that_agree(fresh: Fresh, ask: Shell, name: str) -> None:
@@ -38,7 +44,7 @@ def test_a_run_gets_a_table_and_files_that_agree(fresh: Fresh, ask: Shell, name:
         np.testing.assert_array_equal(arrays[f"{kind}/{measure}"].ravel(), of[measure].to_numpy())
     assert set(found.curves["by"]) == {"gradient", "removal", "random"} and found.curves["number"].nunique() == 7
     whole = found.curves[found.curves["share"] == 0]
-    assert (whole["val/loss"] == found.metrics["val/loss"]).all()
+    assert (whole["val/loss"] == document["metrics"]["val/loss"]).all()
     status, out, _ = ask("analyze", path, "--batches", 2)
     assert status == 0 and "loss without it" in out and "mean of 5 random orders" in out
     assert sum(line.startswith("│") for line in out.splitlines()) == len(found.heads)
@@ -64,7 +70,8 @@ def test_few_heads_against_pruned_ones(settings: dict[str, list[str]], ask: Shel
     assert found is not None and found.scaling is None and found.matches is not None and len(found.matches) == 2
     status, out, err = ask("analyze", sweep, "--batches", 1)
     assert status == 0 and "a scaling fit needs cells of more sizes" in err
-    assert any(words in out for words in ("is better", "cannot be told apart"))
+    rows = [[part.strip() for part in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
+    assert {row[0]: row[-1] for row in rows} == {str(heads): SAID[match["verdict"]] for heads, match in matches.items()}
 
 
 def test_intervals_of_pairs_are_those_of_the_t_test() -> None:

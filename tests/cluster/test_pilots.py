@@ -1,5 +1,6 @@
 """Sweeps by pilots on a real SLURM of two nodes: preempted, cancelled, drained, with the undisturbed numbers."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -57,9 +58,10 @@ def test_a_bayes_sweep_by_a_pilot(pilots: Callable[[str], Pilots], cluster: Any,
     assert done.stdout == f"{made.folder}\n"
     assert "submitted 1 pilots" in done.stderr and "2 of 2 cells done" in done.stderr
     assert made.done()
-    wrong = cluster.shell(*made.command("--on", "slurm", "--partition", "nope"))
-    assert wrong.returncode == 2
-    assert "got nope" in wrong.stderr and "allowed  main, urgent" in wrong.stderr
+    for more in ([], ["--dry-run"]):
+        wrong = cluster.shell(*made.command("--on", "slurm", "--partition", "nope", *more))
+        assert wrong.returncode == 2
+        assert "got nope" in wrong.stderr and "allowed  main, urgent" in wrong.stderr
     refused = cluster.shell(*made.command("--on", "slurm", "--cpus", "64", "--name", "other", OFFLINE))
     assert refused.returncode == 2
     assert "SLURM takes no pilot of this sweep" in refused.stderr and "Traceback" not in refused.stderr
@@ -123,9 +125,22 @@ def test_a_program_on_a_gpu_whose_time_is_nearly_up_is_stopped_extended_and_run(
     script.write_text(SCRIPT)
     made = pilots(PROGRAM.format(values="0", python=sys.executable, script=script))
     gpus = ("--gpus", "1")
+
+    def dry_run(*options: str) -> dict[str, Any]:
+        done = cluster.shell(*made.command("--on", "slurm", "--dry-run", "--json", *options))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["slurm"]
+
+    dry = dry_run(*gpus)
+    assert (dry["jobs"], dry["there"], dry["trials"]) == (1, [], 1)
+    assert "to start at" in dry["said"] and not made.folder.exists()
+    assert "not available" in dry_run("--cpus", "64")["said"]
     done = made.submit(*gpus)
     assert done.returncode == 0, done.stderr
     (job,) = made.jobs()
+    assert dry["script"] == (made.folder / "slurm" / f"{job}_submission.sh").read_text()
+    again = dry_run(*gpus, "--pilots", "2")
+    assert (again["jobs"], again["there"], again["script"]) == (1, [job], dry["script"])
     log = made.cell("n=0").log_file
     made.until(lambda: log.exists() and f"on GPU 0 of {job}" in log.read_text())
     shown = cluster.shell("scontrol", "show", "job", job).stdout

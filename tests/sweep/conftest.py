@@ -1,12 +1,11 @@
 """A tiny data set, a tiny experiment and sweeps over it."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,12 +62,13 @@ def write_sweep(tmp_path: Path, experiment: Path) -> Callable[..., Path]:
 class Drive:
     """A driver in a process of its own, and what can be done to it."""
 
-    def __init__(self, folder: Path, log: Path, asked: dict[str, object]) -> None:
+    def __init__(self, folder: Path, log: Path, verb: list[str], worker: str | None) -> None:
         self.folder = folder
         self.log = log
-        script = Path(__file__).with_name("drive.py")
+        program = ["-m", "lit_transformer"] if worker is None else [str(Path(__file__).with_name("drive.py")), worker]
         with log.open("wb") as file:
-            self.process = subprocess.Popen([sys.executable, str(script), json.dumps(asked)], stdout=file, stderr=file)
+            command = [sys.executable, *program, "sweep", *verb]
+            self.process = subprocess.Popen(command, stdout=file, stderr=file)
 
     def wait(self, seconds: float = 240) -> int:
         """The exit status."""
@@ -109,17 +109,24 @@ class Drive:
 
 @pytest.fixture
 def drive(tmp_path: Path) -> Iterator[Callable[..., Drive]]:
-    """Starts `sweep run` in a process; whatever is left of it at the end is killed."""
+    """Starts `sweep run` in a process (`retry` without a sweep, `agent`); what is left of it at the end is killed."""
     drives: list[Drive] = []
 
-    def start(sweep: Path | None = None, output: str = "runs", **asked: object) -> Drive:
-        root = Path(output) if Path(output).is_absolute() else tmp_path / output
-        folder = root / "sweeps" / (sweep.stem if sweep else "sweep")
-        if "agent" in asked:
-            folder, what = Path(str(asked["agent"])), {**asked}
-        else:
-            what = {"sweep": str(sweep), "output": str(root), **asked} if sweep else {"retry": str(folder)}
-        drives.append(Drive(folder, tmp_path / f"log-{len(drives)}.txt", what))
+    def start(
+        sweep: Path | None = None,
+        output: str = "runs",
+        *,
+        overrides: Sequence[str] = (),
+        agent: str = "",
+        worker: str | None = None,
+        workers: int = 1,
+        **options: int,
+    ) -> Drive:
+        root = tmp_path / output  # an absolute one stays what it is
+        folder = Path(agent) if agent else root / "sweeps" / (sweep.stem if sweep else "sweep")
+        verb = ["run", str(sweep), "--output", str(root)] if sweep else ["agent" if agent else "retry", str(folder)]
+        words = [f"--{name}={value}" for name, value in {"workers": workers, **options}.items()]
+        drives.append(Drive(folder, tmp_path / f"log-{len(drives)}.txt", [*verb, *words, *overrides], worker))
         return drives[-1]
 
     yield start

@@ -1,6 +1,7 @@
 """The dry run: real sizes, impossible cells with their reason, nothing trained."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def test_a_dry_run_shows_how_trials_stop_and_share_gpus(
     write_sweep: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = write_sweep("seed: {values: [0]}")
-    sweep.write_text(sweep.read_text() + "early_terminate: {type: hyperband, min_iter: 2, eta: 3}\n")
+    text = sweep.read_text().replace("goal: minimize", "goal: minimize, target: 1.5")
+    sweep.write_text(text + "early_terminate: {type: hyperband, min_iter: 2, eta: 3}\n")
 
     with pytest.raises(UserError, match="--per-device 2: got a sweep on a CPU"):
         sweep_dry_run(str(sweep), overrides=["trainer.accelerator=cpu"], per_device=2, output=tmp_path / "runs")
@@ -50,12 +52,15 @@ def test_a_dry_run_shows_how_trials_stop_and_share_gpus(
 
     early, file = "trials that fall behind are stopped early:", read_sweep(sweep)
     assert f"{early} asha, by val/loss after 2 values of it and 3 times as many each time" in shown()
-    assert dry.stop is not None
-    assert dry.to_json()["stop"] == {**dataclasses.asdict(dry.stop), "bands": list(dry.stop.bands)}
+    found = json.loads(json.dumps(dry.to_json()))
+    bands = found["stop"].pop("bands")
+    assert bands[:4] == [2, 6, 18, 54]
+    rule = {"stopper": "asha", "metric": "val/loss", "goal": "minimize", "eta": 3.0, "strict": True}
+    assert (found["stop"], found["target"]) == (rule, 1.5)
     hyperband = "hyperband, by val/loss after 2, 6, 18, 54, ... values of it, eta 3, by the value there"
     assert f"{early} {hyperband}" in shown(stop=stop_rule(file))
     assert early not in shown(stop=stop_rule(file, "none"))
-    assert "no cell is begun once val/loss has reached 1.5 in one" in shown(target=1.5)
+    assert "no cell is begun once val/loss has reached 1.5 in one" in shown()
     shared = dataclasses.replace(dry.slots, workers=4, gpus=[["0"], ["1"], ["0"], ["1"]])
     assert "4 workers on 2 GPUs" in shown(slots=shared)
 

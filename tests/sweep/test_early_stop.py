@@ -11,7 +11,7 @@ from lit_transformer.compare.read import read_runs
 from lit_transformer.records.requests import read_request
 from lit_transformer.records.run_folder import read_rows
 from lit_transformer.records.sweep_folder import SweepFolder
-from lit_transformer.sweep.judge import AGAIN_SECONDS, Judge, StopRule, append_stop
+from lit_transformer.sweep.judge import AGAIN_SECONDS, Histories, Judge, StopRule, append_stop
 from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.plan import read_plan
 from lit_transformer.sweep.status import print_status, sweep_status
@@ -98,7 +98,7 @@ def judge(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch, **rule: Any) -> 
     clock = [100.0]
     monkeypatch.setattr("lit_transformer.sweep.judge.time.monotonic", lambda: clock[0])
     settings: dict[str, Any] = {"stopper": "hyperband", "metric": "m", "goal": "minimize", "bands": (2, 4), "eta": 2.0}
-    return Judge(folder, StopRule(**{**settings, **rule})), clock
+    return Judge(folder, StopRule(**{**settings, **rule}), Histories(folder, "m")), clock
 
 
 def test_a_judge_looks_again_when_others_have_come_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

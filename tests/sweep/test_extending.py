@@ -73,7 +73,6 @@ def test_other_rules_are_refused_and_another_target_is_taken_over(change: Callab
         ("method: grid", "method: random\nrun_cap: 3", "method: grid -> random"),
         ("min_iter: 2", "min_iter: 4, eta: 2", "early_terminate: min_iter 2, eta 3, strict True -> min_iter 4, eta"),
         ("early_terminate: {type: hyperband, min_iter: 2}\n", "", "strict True -> none"),
-        ("target: 0.5", "impute: latest", "metric.impute: worst -> latest"),
         ("goal: minimize", "goal: maximize", "goal: minimize -> maximize"),
     ):
         with pytest.raises(UserError) as error:
@@ -82,6 +81,8 @@ def test_other_rules_are_refused_and_another_target_is_taken_over(change: Callab
             assert words in str(error.value)
     same = change("min_iter: 2", "min_iter: 2, eta: 3")  # what was meant before
     assert sweep_extend(folder.path, str(same)).lines() == ["0 new cells, 2 stay"]
+    imputed = change("target: 0.5", "target: 0.5, impute: latest")  # of a search, which a grid has not
+    assert sweep_extend(folder.path, str(imputed)).lines() == ["0 new cells, 2 stay"]
 
     ledger = Ledger(folder.claims, [], Holder.here("test"))
     ledger.close("the target 0.5 is reached")

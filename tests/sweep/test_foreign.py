@@ -22,6 +22,7 @@ from lit_transformer.sweep.extending import sweep_extend
 from lit_transformer.sweep.file import read_sweep
 from lit_transformer.sweep.foreign import foreign_plan, freeze_foreign
 from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.plan import read_configs, read_plan, write_plan
 from lit_transformer.sweep.program import Program
 from lit_transformer.sweep.propose import Next, Proposer, seen_points
@@ -250,3 +251,22 @@ def test_a_program_dies_with_a_keeper_that_was_killed(tmp_path: Path) -> None:
     assert end(started) == -signal.SIGKILL
     assert not psutil.wait_procs([child], timeout=20)[1]
     assert not is_locked(run.lock.path)
+
+
+def test_a_program_that_always_ends_as_if_it_was_asked_to_fails_in_the_end(sweep: Path, tmp_path: Path) -> None:
+    """The exit statuses of SIGINT and SIGTERM are anybody's; one that a signal did end, once, is run again."""
+    (tmp_path / "end.sh").write_text(
+        'case $1 in n=0) [ -e asked ] && exit 0; touch asked; kill -TERM $$;; esac; echo "as always"; exit ${1#n=}\n'
+    )
+    sweep.write_text(
+        "method: grid\nmetric: {name: loss, goal: minimize}\nparameters: {n: {values: [0, 130, 143]}}\n"
+        'command: [sh, end.sh, "${args_no_hyphens}"]\n'
+    )
+    status, path = sweep_run("mine.yaml", workers=3)
+    claims = read_claims(path / "claims")
+    ends = {cell: [end for _, end in sorted(known.ends.items())] for cell, known in claims.items()}
+    assert ends == {"n=0": ["lost", "complete"], **{f"n={n}": ["lost"] * 3 + ["failed"] for n in (130, 143)}}
+    assert status == 1
+    for number in (130, 143):
+        error = RunFolder(path / "cells" / f"n={number}").read_result()["error"]
+        assert f"killed 4 times in a row (its process ended with exit status {number})\nas always" in str(error)

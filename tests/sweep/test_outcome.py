@@ -37,6 +37,7 @@ def test_what_the_trial_wrote_counts(run: RunFolder, status: str) -> None:
 @pytest.mark.parametrize("exit_status", [130, 143, -signal.SIGTERM, -signal.SIGINT, -signal.SIGUSR1])
 def test_a_trial_that_was_signalled_goes_on_and_stops_with_its_sweep(run: RunFolder, exit_status: int) -> None:
     assert settle(claim(run), run, exit_status, losses=3, stopping=False) == "preempted"
+    assert settle(claim(run), run, exit_status, losses=3, stopping=True, ours=False) == "preempted"
     assert settle(claim(run), run, exit_status, losses=0, stopping=True, stopped="stopped") == "stopped"
     assert run.read_result() == {}
 

@@ -16,7 +16,7 @@ from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep import pilot
 from lit_transformer.sweep.ledger import read_claims
 from lit_transformer.sweep.pilot import run_pilot
-from lit_transformer.sweep.slurm import check_pilot, check_slurm
+from lit_transformer.sweep.slurm_checks import check_pilot, check_slurm
 from lit_transformer.sweep.slurm_settings import PilotSettings, pilot_settings, sbatch_problem
 
 
@@ -98,7 +98,7 @@ def test_a_controller_that_does_not_answer(programs: Callable[[str], None]) -> N
 
 def test_without_submitit(programs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     programs("echo main")
-    monkeypatch.setattr("lit_transformer.sweep.slurm.find_spec", lambda name: None)
+    monkeypatch.setattr("lit_transformer.sweep.slurm_checks.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'lit-transformer\[slurm\]'"):
         check_slurm(PilotSettings())
 

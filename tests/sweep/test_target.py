@@ -9,6 +9,7 @@ import pytest
 
 from lit_transformer.records.sweep_folder import SweepFolder
 from lit_transformer.sweep.holder import Holder
+from lit_transformer.sweep.judge import Histories
 from lit_transformer.sweep.ledger import Ledger, read_claims
 from lit_transformer.sweep.search import Frozen, freeze_search, read_search, search_differences
 from lit_transformer.sweep.status import print_status, sweep_status
@@ -28,7 +29,7 @@ def test_a_running_cell_that_reaches_the_target_closes_the_ledger(
     folder = SweepFolder(tmp_path)
     ledger = Ledger(folder.claims, ["a", "b", "c"], Holder.here("test"))
     freeze_search(folder, Frozen(target=2.0))
-    target = Target(folder, ledger, metric="m", goal=goal)
+    target = Target(folder, ledger, Histories(folder, "m"), goal=goal)
     assert target.look("a", at_once=True) == ""
     first, second = ledger.claim(), ledger.claim()
     assert first is not None and second is not None
@@ -51,7 +52,7 @@ def test_a_running_cell_that_reaches_the_target_closes_the_ledger(
 def test_another_target_holds_for_whoever_looks_already(tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path)
     ledger = Ledger(folder.claims, ["a", "b"], Holder.here("test"))
-    target = Target(folder, ledger, metric="m", goal="minimize")
+    target = Target(folder, ledger, Histories(folder, "m"), goal="minimize")
     log(folder, "a", 0.4)
     assert target.look("a", at_once=True) == ""  # there is none
     freeze_search(folder, Frozen(target=0.25))

@@ -138,9 +138,8 @@ class LiveIndex:
             if not s.plan
         ]
         notes += [f"{self._name(path)} cannot be read: what it holds is not shown" for path in unread]
-        live = {run.id: run for run in self._by_id.values()}
-        etas = {id: eta for id, run in live.items() if (eta := run.eta()) is not None}
-        changed = {id: run.version for id, run in live.items()}
+        etas = {id: eta for id, run in self._by_id.items() if (eta := run.eta()) is not None}
+        changed = {id: run.version for id, run in self._by_id.items()}
         return View(
             version, rows, ids, dict(self._order), sweeps, tuple(notes), etas, changed,
             {id: place for place, id in enumerate(ids)},

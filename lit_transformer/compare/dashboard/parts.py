@@ -43,13 +43,12 @@ def menu(
     value: Any,
     *,
     multi: bool = False,
-    clearable: bool = False,
     placeholder: str = "",
 ) -> dcc.Dropdown:
     """A menu of one or several choices that can be searched."""
     chosen = [menu_text(one) for one in value] if isinstance(value, list) else value and menu_text(value)
     return dcc.Dropdown(
-        id=id, options=choices(options), value=chosen, multi=multi, clearable=clearable, placeholder=placeholder,
+        id=id, options=choices(options), value=chosen, multi=multi, clearable=False, placeholder=placeholder,
         searchable=True, className="menu",
     )  # fmt: skip
 
