@@ -100,7 +100,7 @@ def bert(time: int) -> Callable[[bool], Case]:
     def case(tiny: bool) -> Case:
         shape = size(tiny, vocab_size=30528, num_layers=12, num_heads=12, d_model=768, context_length=512)
         length = 32 if tiny else time
-        rows, targets = 2 if tiny else 32768 // time, round(0.15 * length)
+        rows, targets = 2 if tiny else 16384 // time, round(0.15 * length)
         batch = {
             "inputs": drawn(shape["vocab_size"], rows, length),
             "targets": drawn(shape["vocab_size"], rows, targets),
@@ -118,7 +118,7 @@ def bert(time: int) -> Callable[[bool], Case]:
 def t5(tiny: bool) -> Case:
     """T5-base, 512 tokens in and 114 out, as its span corruption makes them."""
     shape = size(tiny, vocab_size=32128, num_layers=12, num_heads=12, d_model=768, context_length=512)
-    rows, source, target = (2, 32, 8) if tiny else (48, 512, 114)
+    rows, source, target = (2, 32, 8) if tiny else (24, 512, 114)
     batch = pairs(shape["vocab_size"], rows, source, target)
     config = T5Config(**shape, d_ff=64 if tiny else 3072, dropout=0.1)
     return Case(config=config, batch=batch, units=rows * (source + target), dropout=0.1,
@@ -129,7 +129,7 @@ def t5(tiny: bool) -> Case:
 def encoder_decoder(tiny: bool) -> Case:
     """The base model of "Attention Is All You Need" on 128 tokens of each side, 37,000 tokens padded to 37,056."""
     shape = size(tiny, vocab_size=37056, num_layers=6, num_heads=8, d_model=512, context_length=256)
-    rows, time = (2, 32) if tiny else (160, 128)
+    rows, time = (2, 32) if tiny else (80, 128)
     batch = pairs(shape["vocab_size"], rows, time, time)
     config = EncoderDecoderConfig(**shape, d_ff=64 if tiny else 2048, dropout=0.1)
     return Case(config=config, batch=batch, units=rows * 2 * time, dropout=0.1,
@@ -149,7 +149,7 @@ def pairs(vocabulary: int, rows: int, source: int, target: int) -> Batch:
 def glm(tiny: bool) -> Case:
     """GLM at BERT-base size on rows of 512: 418 places of text with blanks, 94 of what fills them."""
     shape = size(tiny, vocab_size=30528, num_layers=12, num_heads=12, d_model=768, context_length=512)
-    rows, time = (2, 32) if tiny else (64, 512)
+    rows, time = (2, 32) if tiny else (32, 512)
     targets = time * 4 // 22
     prefix = time - targets
     places = torch.arange(time).expand(rows, time)
@@ -169,7 +169,7 @@ def glm(tiny: bool) -> Case:
 
 def unet(tiny: bool) -> Case:
     """The U-Net of 31 million weights at 572 x 572, with batch norm; theirs has a side that is a multiple of 32."""
-    rows, side = (2, 36) if tiny else (16, 572)
+    rows, side = (2, 36) if tiny else (8, 572)
     config = SegmenterConfig(num_stages=2 if tiny else 4, base_channels=8 if tiny else 64, num_classes=2,
                              upsampling="transposed")  # fmt: skip
     images = torch.randn(rows, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -27,6 +27,8 @@ class Timing:
     pairs: int = 5
     seconds: float = 0.5
     """What one side of a pair takes at least."""
+    backend: str = "inductor"
+    """What compiles."""
 
 
 def wait(device: torch.device) -> None:
@@ -38,7 +40,9 @@ def wait(device: torch.device) -> None:
 class Side:
     """A network, compiled, with its optimizer: `step` trains it once and waits for nothing."""
 
-    def __init__(self, build: Callable[[], tuple[nn.Module, Loss]], batch: Batch, device: torch.device) -> None:
+    def __init__(
+        self, build: Callable[[], tuple[nn.Module, Loss]], batch: Batch, device: torch.device, backend: str
+    ) -> None:
         self._device, self._batch = device, batch
         self._before = allocated(device)
         torch.manual_seed(0)
@@ -47,7 +51,7 @@ class Side:
         if any(weight.ndim == 4 for weight in network.parameters()):
             network.to(memory_format=torch.channels_last)
         self._optimizer = build_optimizer(network.named_parameters(), OptimizerConfig(lr=1e-5))
-        self._loss = torch.compile(loss)
+        self._loss = torch.compile(loss, backend=backend)
         start = time.perf_counter()
         self.first_loss = float(self.step())
         wait(device)
@@ -105,7 +109,7 @@ def measure(name: str, case: Case, device: torch.device, timing: Timing) -> None
     """Tell ours as soon as it is timed, and then both, by turns; without their peer's, why."""
     batch = to_device(case.batch, device)
     flops = case.flops()
-    ours = Side(case.ours, batch, device)
+    ours = Side(case.ours, batch, device, timing.backend)
     with turn():
         steps = ours.steps_in(timing.seconds)
         row = {"unit": case.unit, "dropout": case.dropout, "units_per_step": case.units, "flops_per_step": flops,
@@ -113,7 +117,7 @@ def measure(name: str, case: Case, device: torch.device, timing: Timing) -> None
                "compile_seconds": round(ours.compile_seconds, 1), "peak_bytes": ours.peak_bytes()}  # fmt: skip
     say(row=row, name=name)
     try:
-        theirs = Side(case.theirs, batch, device)
+        theirs = Side(case.theirs, batch, device, timing.backend)
     except Exception as error:
         say(row={**row, "peer": f"{case.peer}: not measured, {reason(error)}"}, name=name)
         if is_memory(error):
@@ -183,7 +187,7 @@ def main() -> None:
         if options.name == "ceilings":
             ceilings(device, options.tiny)
         else:
-            timing = Timing(pairs=2, seconds=0.01) if options.tiny else Timing()
+            timing = Timing(pairs=2, seconds=0.01, backend="aot_eager") if options.tiny else Timing()
             measure(options.name, CASES[options.name](options.tiny), device, timing)
     except Exception as error:
         say(failed=reason(error), memory=is_memory(error), name=options.name)

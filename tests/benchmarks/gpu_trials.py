@@ -49,14 +49,14 @@ def settings(folder: Path, device: str, tiny: bool, **trainer: object) -> list[s
 
 
 def sweep(folder: Path, device: str, tiny: bool, until: float) -> None:
-    """Trials a minute of a sweep of small GPTs, with 1, 2, 4 and 8 at once; starting the sweep counts."""
-    trials, steps = (2, 4) if tiny else (16, 400)
+    """Trials a minute of a sweep of small GPTs, with 1, 2, 4 and 8 at once; with and without what starting it takes."""
+    trials, steps = (2, 4) if tiny else (8, 500)
     more = {"trainer.max_steps": steps, "trainer.val_every": steps, "trainer.limit_val_batches": 1}
     experiment = folder / "small.yaml"
     experiment.write_text("".join(f"{line.replace('=', ': ', 1)}\n" for line in settings(folder, device, tiny, **more)))
     file = folder / "rate.yaml"
     file.write_text(SWEEP.format(experiment=experiment, last=trials - 1))
-    rates: dict[int, float] = {}
+    alone = 0.0
     option = "--per-device" if device == "cuda" else "--workers"
     for together in TOGETHER[:2] if tiny else TOGETHER:
         output = folder / f"together-{together}"
@@ -65,12 +65,15 @@ def sweep(folder: Path, device: str, tiny: bool, until: float) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False,
                               timeout=max(1.0, until - start))  # fmt: skip
         seconds = time.monotonic() - start
-        complete = sum(run.status() == "complete" for run in find_runs(output))
-        if done.returncode or complete != trials:
-            raise RuntimeError(f"{together} at once: {complete} of {trials} are complete; {done.stderr[-300:]}")
-        rates[together] = 60 * trials / seconds
-        say(row={"trials": trials, "steps": steps, f"trials_per_minute_{together}": rates[together],
-                 f"over_one_at_a_time_{together}": rates[together] / rates[1]})  # fmt: skip
+        runs = [run for run in find_runs(output) if run.status() == "complete"]
+        if done.returncode or len(runs) != trials:
+            raise RuntimeError(f"{together} at once: {len(runs)} of {trials} are complete; {done.stderr[-300:]}")
+        begun = min(run.config_file.stat().st_mtime for run in runs)
+        working = max(run.result_file.stat().st_mtime for run in runs) - begun
+        alone = alone or working
+        say(row={"trials": trials, "steps": steps, f"trials_per_minute_{together}": 60 * trials / seconds,
+                 f"trials_per_minute_once_started_{together}": 60 * trials / working,
+                 f"over_one_at_a_time_{together}": alone / working})  # fmt: skip
 
 
 def new_run(folder: Path, name: str, chosen: list[str]) -> RunFolder:

@@ -1,11 +1,14 @@
 """Every fast path of a layer equals the plain one, in loss and gradients.
 
-The plain one is computed in float64 from the same numbers, so the tolerance is what float32 rounds. Paths that belong
-to whole networks are proven beside them: targets alone (test_places.py, models/test_bert.py), compiled blocks and
-recomputation (models/test_models.py, models/test_segmenter.py), the KV cache (test_attention.py, models), fused
-optimizers (optim/test_optimizers.py), channels_last (models/test_segmenter.py).
+The plain one is computed in float64 from the same numbers, so the tolerance is what float32 rounds. What is proven
+elsewhere: dropout in attention (test_dropout.py), the last block at targets alone (test_places.py), compiled networks
+and recomputation (models/test_models.py, test_bert.py, test_glm.py, test_segmenter.py; whole steps in
+training/test_every_task.py), fused optimizers (optim/test_optimizers.py), channels_last (models/test_segmenter.py),
+the KV cache, which trains nothing (test_attention.py, decoding/test_sources.py), ranks and accumulated micro-batches
+(training/test_accumulation.py).
 """
 
+import copy
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -14,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, T5Config
+from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, GLMConfig, GPTConfig, T5Config
+from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models import build_model
 from lit_transformer.nn import linear as fast_linear
 from lit_transformer.nn import losses
@@ -266,25 +270,74 @@ class TestUpsampling(FastPath):
 
 SHAPE = {"vocab_size": 31, "num_layers": 2, "num_heads": 2, "d_model": 16, "context_length": 12, "dropout": 0.0}
 LENGTHS = (12, 5, 1)
+NETWORKS = {
+    "gpt": GPTConfig(**SHAPE),
+    "gpt, llama": GPTConfig(
+        **SHAPE, num_kv_heads=1, positions="rope", norm="rms_norm", activation="swiglu", bias=False
+    ),
+    "gpt, long": GPTConfig(**SHAPE | {"context_length": SKIPS.start + 1}),
+    "bert": BertConfig(**SHAPE),
+    "glm": GLMConfig(**SHAPE),
+    "t5": T5Config(**SHAPE),
+    "encoder_decoder": EncoderDecoderConfig(**SHAPE),
+}
 
 
-@pytest.mark.parametrize("config", [BertConfig(**SHAPE), T5Config(**SHAPE), EncoderDecoderConfig(**SHAPE)],
-                         ids=lambda config: config.kind)  # fmt: skip
-def test_rows_of_a_bucket_train_as_each_row_alone(config) -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_in_float32_is_the_one_in_float64(name: str) -> None:
+    """Layers train in their faster ways in float32 alone; a network's loss to 1e-5 of it, its gradients to 1e-3."""
+    torch.manual_seed(0)
+    network = build_model(NETWORKS[name]).train()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight) / 10)  # biases and norms start as zeros and ones, which hide mistakes
+    batch = {key: value.expand(2, *value.shape[1:]) for key, value in network.dummy_batch(ObjectiveConfig()).items()}
+    for key in ("inputs", "decoder_inputs", "targets"):
+        if key in batch:
+            batch[key] = torch.randint(31, batch[key].shape)
+    plain = copy.deepcopy(network).double()
+    (ours, count), (theirs, number) = network.loss(**batch), plain.loss(**batch)
+    assert count == number
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=0)
+    gradients = [torch.autograd.grad(loss, list(net.parameters())) for loss, net in ((ours, network), (theirs, plain))]
+    for (named, _), mine, its in zip(network.named_parameters(), *gradients, strict=True):
+        limit = 1e-3 * its.abs().max().item() + 1e-5  # keys have no bias that matters: their gradient is rounding
+        torch.testing.assert_close(mine.double(), its, rtol=0, atol=limit, msg=lambda text, named=named: named + text)
+
+
+@pytest.mark.parametrize("name", ["bert", "glm"])
+def test_targets_alone_train_as_all_places_with_the_others_ignored(name: str) -> None:
+    """Loss and gradients to 1e-11 in float64."""
+    torch.manual_seed(0)
+    network = build_model(NETWORKS[name]).double().train()
+    ids, places = torch.randint(31, (3, 12)), torch.tensor([[0, 7], [3, 11], [5, 6]])
+    targets = torch.randint(31, (3, 2))
+    everywhere = torch.full((3, 12), IGNORED).scatter(1, places, targets)
+    weights = list(network.parameters())
+    few, count = network.loss(inputs=ids, targets=targets, target_positions=places)
+    many, number = network.loss(inputs=ids, targets=everywhere)
+    assert count == number == 6
+    torch.testing.assert_close(few, many, rtol=0, atol=1e-11)
+    found = (torch.autograd.grad(loss, weights, allow_unused=True) for loss in (few, many))
+    for mine, its in zip(*found, strict=True):
+        torch.testing.assert_close(mine, its, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["bert", "t5", "encoder_decoder"])
+def test_rows_of_a_bucket_train_as_each_row_alone(name: str) -> None:
     """Loss and gradients of padded rows are the sums of those without padding, to 1e-11 in float64."""
     torch.manual_seed(0)
-    network = build_model(config).double().train()
-    seq2seq = not isinstance(config, BertConfig)
+    network = build_model(NETWORKS[name]).double().train()
     kept = torch.arange(12) < torch.tensor(LENGTHS)[:, None]  # (rows, time)
     ids, targets = torch.randint(30, (3, 12)), torch.randint(30, (3, 12)).where(kept, IGNORED)
     batch = {"inputs": ids.where(kept, 30), "targets": targets, "input_mask": kept}
-    if seq2seq:
+    if name != "bert":
         batch["decoder_inputs"] = ids.flip(1).where(kept, 30)
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    weights = list(network.parameters())
     loss, count = network.loss(**batch)
     together = torch.autograd.grad(loss, weights)
-    alone = [network.loss(**{name: value[row : row + 1, :length] for name, value in batch.items()})
-             for row, length in enumerate(LENGTHS)]  # fmt: skip
+    rows = [{key: value[row : row + 1, :length] for key, value in batch.items()} for row, length in enumerate(LENGTHS)]
+    alone = [network.loss(**row) for row in rows]
     torch.testing.assert_close(loss, sum(one for one, _ in alone), rtol=0, atol=1e-11)
     assert count == sum(number for _, number in alone) == sum(LENGTHS)
     for mine, its in zip(together, torch.autograd.grad(sum(one for one, _ in alone), weights), strict=True):
