@@ -33,7 +33,9 @@ AT_ONCE = 4
 """Networks that compile at the same time: what one GPU has memory for."""
 MOST = {"ceilings": 60.0, **dict.fromkeys(STEPS, 300.0), "sweep": 200.0, "fork": 60.0, "resume": 90.0}
 """Seconds that a part may take."""
-SETTLES = 0.3
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""What a machine with a GPU has one of; asking CUDA itself would open it in this process."""
+SETTLES = 0.5
 """Seconds in which the GPU ends what stopped processes had asked of it."""
 
 
@@ -76,6 +78,8 @@ class Turns:
             child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                      start_new_session=True, env=environment)  # fmt: skip
             self._children.add(child)
+        # a process of its own that outlives it would keep its output open
+        threading.Thread(target=lambda: (child.wait(), end_group(child)), daemon=True).start()
         return child
 
     def give(self, child: subprocess.Popen[str], until_over: Any) -> None:
@@ -138,7 +142,7 @@ class Bench:
         if most < self.options.least:
             self.report.tell(name, failed=f"not begun: {self.left():.0f} s were left")
             return
-        child = self.turns.start([*self.command(name), *(["--seconds", str(most - 5)] if name not in STEPS else [])])
+        child = self.turns.start(self.command(name, most))
         cut = threading.Timer(most, end_group, [child])
         cut.start()
         begun = time.monotonic()
@@ -194,11 +198,12 @@ class Bench:
         print(line, end="", file=sys.stderr)
         return {}
 
-    def command(self, name: str) -> list[str]:
-        """What runs a part."""
-        script = "gpu_step.py" if name in ("ceilings", *STEPS) else "gpu_trials.py"
-        tiny = ["--tiny"] if self.options.tiny else []
-        return [sys.executable, str(HERE / script), name, "--device", self.options.device, *tiny]
+    def command(self, name: str, most: float) -> list[str]:
+        """What runs a part that has so many seconds."""
+        how = ["--device", self.options.device, *(["--tiny"] if self.options.tiny else [])]
+        if name in ("ceilings", *STEPS):
+            return [sys.executable, str(HERE / "gpu_step.py"), name, *how]
+        return [sys.executable, str(HERE / "gpu_trials.py"), name, *how, "--seconds", str(most - 5)]
 
     def run(self, names: Sequence[str]) -> None:
         """All parts: one by one, but for networks, of which a few compile at once."""
@@ -229,6 +234,8 @@ def main() -> int:
     unknown = [name for name in options.parts if name not in PARTS]
     if unknown:
         parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if options.device == "cuda" and not any(Path(name).exists() for name in DRIVERS):
+        parser.error("this machine has no GPU; --device cpu --tiny --output FILE runs everything at toy sizes")
     if options.tiny and options.output is None:
         parser.error("--tiny measures nothing worth keeping: say --output FILE")
     report = Report(options.output or HERE / "figures" / "bench-gpu.json", {"device": options.device})

@@ -53,7 +53,7 @@ def their_glm(config: GLMConfig) -> tuple[nn.Module, Loss]:
         places = torch.arange(time, device=batch["inputs"].device)
         inside = places < batch["prefix_length"][:, None]  # (rows, time)
         mask = (inside[:, None] | (places <= places[:, None]))[:, None]  # (rows, 1, time, time)
-        added = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+        added = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
         return model(input_ids=batch["inputs"], attention_mask=added, labels=_everywhere(batch)).loss
 
     return model, loss

@@ -195,8 +195,9 @@ def main() -> None:
 
 
 def is_memory(error: Exception) -> bool:
-    """Whether the device had no room, also where the compiler says so."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+    """Whether the device had no room, also where the compiler says so, or takes one process at a time."""
+    words = ("out of memory", "busy or unavailable")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gpu_lines import end_with_parent, reason, say
 
-from lit_transformer.config.layers import shell_layer
+from lit_transformer.config.layers import mapping_layer
 from lit_transformer.config.load import load_layers
 from lit_transformer.processes.trial import TrialRunner
 from lit_transformer.records.run_folder import RunFolder, find_runs
@@ -36,16 +36,16 @@ parameters:
 """
 
 
-def settings(folder: Path, device: str, tiny: bool, **trainer: object) -> list[str]:
+def settings(folder: Path, device: str, tiny: bool, **more: object) -> dict[str, object]:
     """A small GPT on letters."""
     text = folder / "text.txt"
     text.write_text(TEXT[: 4000 if tiny else None])
     model = {"model.kind": "gpt", **{f"model.{name}": value for name, value in (TINY if tiny else SMALL).items()}}
-    data = {"data.source": "text", "data.path": text, "data.batch_size": 4 if tiny else 16,
+    data = {"data.source": "text", "data.path": str(text), "data.batch_size": 4 if tiny else 16,
             "data.tokenizer.kind": "characters"}  # fmt: skip
     fixed = {"task": "language_model", "schedule.warmup_steps": 1, "trainer.accelerator": device, "trainer.threads": 1,
              "trainer.precision": "bf16-mixed" if device == "cuda" else "32", "tracking.wandb": "off"}  # fmt: skip
-    return [f"{name}={value}" for name, value in {**model, **data, **fixed, **trainer}.items()]
+    return {**model, **data, **fixed, **more}
 
 
 def sweep(folder: Path, device: str, tiny: bool, until: float) -> None:
@@ -53,7 +53,8 @@ def sweep(folder: Path, device: str, tiny: bool, until: float) -> None:
     trials, steps = (2, 4) if tiny else (8, 500)
     more = {"trainer.max_steps": steps, "trainer.val_every": steps, "trainer.limit_val_batches": 1}
     experiment = folder / "small.yaml"
-    experiment.write_text("".join(f"{line.replace('=', ': ', 1)}\n" for line in settings(folder, device, tiny, **more)))
+    chosen = settings(folder, device, tiny, **more)
+    experiment.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in chosen.items()))
     file = folder / "rate.yaml"
     file.write_text(SWEEP.format(experiment=experiment, last=trials - 1))
     alone = 0.0
@@ -76,9 +77,9 @@ def sweep(folder: Path, device: str, tiny: bool, until: float) -> None:
                  f"over_one_at_a_time_{together}": alone / working})  # fmt: skip
 
 
-def new_run(folder: Path, name: str, chosen: list[str]) -> RunFolder:
+def new_run(folder: Path, name: str, chosen: dict[str, object]) -> RunFolder:
     """A frozen run."""
-    loaded = load_layers([shell_layer(chosen)])
+    loaded = load_layers([mapping_layer(chosen, "gpu_trials.py")])
     return freeze(loaded, prepare(loaded.config), folder / name)[0]
 
 
@@ -129,7 +130,7 @@ def resume(folder: Path, device: str, tiny: bool, until: float) -> None:
 
     steps = 40 if tiny else 300
     more = {"trainer.max_steps": steps, "trainer.val_every": steps // 2, "trainer.checkpoint_every": steps // 8,
-            "trainer.limit_val_batches": 2, "trainer.deterministic": "true", "model.dropout": 0.1,
+            "trainer.limit_val_batches": 2, "trainer.deterministic": True, "model.dropout": 0.1,
             "tracking.log_every": 5}  # fmt: skip
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for, of a deterministic cuBLAS
     chosen = settings(folder, device, tiny, **more)
@@ -162,7 +163,7 @@ def train(experiment: str, folder: Path, tiny: bool, until: float, device: str) 
     if tiny:
         words += ["trainer.max_steps=2", "trainer.val_every=2", "trainer.limit_val_batches=1", "model.num_layers=1",
                   "trainer.compile=false", "trainer.precision=32", "schedule.warmup_steps=1",
-                  "trainer.average_checkpoints=1", "decoding.val_rows=2"]  # fmt: skip
+                  "trainer.average_checkpoints=0", "decoding.val_rows=2"]  # fmt: skip
     done = subprocess.run([*CLI, "fit", experiment, *words, "--output", str(folder)], stdout=subprocess.PIPE, text=True,
                           check=False)  # fmt: skip
     if done.returncode:
