@@ -138,12 +138,10 @@ def encoder_decoder(tiny: bool) -> Case:
 
 
 def pairs(vocabulary: int, rows: int, source: int, target: int) -> Batch:
-    """Full rows of both sides."""
-    return {
-        "inputs": drawn(vocabulary, rows, source),
-        "decoder_inputs": drawn(vocabulary, rows, target),
-        "targets": drawn(vocabulary, rows, target),
-    }
+    """Full rows of both sides; a decoder is to predict what follows."""
+    ids = drawn(vocabulary, rows, target + 1)
+    inputs = drawn(vocabulary, rows, source)
+    return {"inputs": inputs, "decoder_inputs": ids[:, :-1].contiguous(), "targets": ids[:, 1:].contiguous()}
 
 
 def glm(tiny: bool) -> Case:

@@ -14,6 +14,7 @@ import torch
 from gpu_cases import CASES, Batch, Case, Loss
 from gpu_lines import end_with_parent, reason, say, turn
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lit_transformer.config.schema import OptimizerConfig
 from lit_transformer.optim import build_optimizer
@@ -35,6 +36,15 @@ def wait(device: torch.device) -> None:
     """Until the device has done all that it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def eager_flops(build: Callable[[], tuple[nn.Module, Loss]], batch: Batch, device: torch.device) -> int:
+    """FLOPs of a peer's step, uncompiled; our own operators hide theirs, which Case.flops counts."""
+    network, loss = build()
+    network.to(device)
+    with FlopCounterMode(display=False) as counter, torch.autocast(device.type, torch.bfloat16):
+        loss(batch).backward()
+    return counter.get_total_flops()
 
 
 class Side:
@@ -117,6 +127,7 @@ def measure(name: str, case: Case, device: torch.device, timing: Timing) -> None
                "compile_seconds": round(ours.compile_seconds, 1), "peak_bytes": ours.peak_bytes()}  # fmt: skip
     say(row=row, name=name)
     try:
+        their_flops = eager_flops(case.theirs, batch, device)
         theirs = Side(case.theirs, batch, device, timing.backend)
     except Exception as error:
         say(row={**row, "peer": f"{case.peer}: not measured, {reason(error)}"}, name=name)
@@ -125,7 +136,7 @@ def measure(name: str, case: Case, device: torch.device, timing: Timing) -> None
         return
     with turn():
         row |= {"peer": case.peer, "first_losses": [ours.first_loss, theirs.first_loss],
-                "their_compile_seconds": round(theirs.compile_seconds, 1),
+                "their_flops_per_step": their_flops, "their_compile_seconds": round(theirs.compile_seconds, 1),
                 "their_peak_bytes": theirs.peak_bytes()}  # fmt: skip
         row |= by_turns(case, flops, ours, theirs, device, timing)
     say(row=row, name=name)
