@@ -131,21 +131,10 @@ def test_every_part_runs_at_toy_sizes(gpu, tmp_path):
     if (data_root() / "multi30k").is_dir() and (data_root() / "tinyshakespeare").is_dir():
         here += gpu.LONG
     output = tmp_path / "found.json"
-    words = [
-        "--device",
-        "cpu",
-        "--tiny",
-        "--budget",
-        "1700",
-        "--at-once",
-        "2",
-        "--slower",
-        "10",
-        "--output",
-        str(output),
-    ]
-    done = subprocess.run([sys.executable, str(SCRIPT), *here, *words, str(output)], capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    how = {"device": "cpu", "budget": 1700, "at-once": 2, "slower": 10, "output": output}
+    words = [*here, "--tiny", *(f"--{name}={value}" for name, value in how.items())]
+    done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, check=False)
+    assert output.exists(), done.stderr
     rows = {row["part"]: row for row in json.loads(output.read_text())["rows"]}
     assert done.returncode == 0, (rows, done.stderr[-3000:])
     assert list(rows) and set(rows) == set(here)

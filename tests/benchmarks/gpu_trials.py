@@ -163,7 +163,8 @@ def train(experiment: str, folder: Path, tiny: bool, until: float, device: str) 
     if tiny:
         words += ["trainer.max_steps=2", "trainer.val_every=2", "trainer.limit_val_batches=1", "model.num_layers=1",
                   "trainer.compile=false", "trainer.precision=32", "schedule.warmup_steps=1",
-                  "trainer.average_checkpoints=0", "decoding.val_rows=2"]  # fmt: skip
+                  "trainer.average_checkpoints=0", "decoding.val_rows=2", "decoding.beam_size=1",
+                  "decoding.max_length=4"]  # fmt: skip
     done = subprocess.run([*CLI, "fit", experiment, *words, "--output", str(folder)], stdout=subprocess.PIPE, text=True,
                           check=False)  # fmt: skip
     if done.returncode:
