@@ -34,9 +34,8 @@ def script_json(value: object) -> str:
 
 def figures_of(section: str, figures: Sequence[object]) -> str:
     """A section's figures as a script element of JSON: the page reads it when it draws the first of them."""
-    return (
-        f'<script type="application/json" id="data-{section}" data-count="{len(figures)}">{script_json(figures)}</script>'
-    )
+    attributes = f'type="application/json" id="data-{section}" data-count="{len(figures)}"'
+    return f"<script {attributes}>{script_json(figures)}</script>"
 
 
 def results_table(comparison: Comparison, judged: Judged) -> str:
