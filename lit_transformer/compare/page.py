@@ -4,7 +4,7 @@ import html
 import json
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from lit_transformer.compare.comparison import Comparison
@@ -30,6 +30,12 @@ def script_json(value: object) -> str:
     """JSON that may stand inside a script element: no `<`, `>` or `&`, and only ASCII."""
     encoded = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return encoded.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def figures_of(section: str, figures: Sequence[object]) -> str:
+    """A section's figures as a script element of JSON: the page reads it when it draws the first of them."""
+    attributes = f'type="application/json" id="data-{section}" data-count="{len(figures)}"'
+    return f"<script {attributes}>{script_json(figures)}</script>"
 
 
 def results_table(comparison: Comparison, judged: Judged) -> str:

@@ -11,7 +11,7 @@ from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.figures import MIN_SMOOTHED
 from lit_transformer.compare.findings import caveat, findings, verdict
 from lit_transformer.compare.judging import Judged, judge
-from lit_transformer.compare.page import results_table, rows_section, run_details, script_json, text
+from lit_transformer.compare.page import figures_of, results_table, rows_section, run_details, text
 from lit_transformer.compare.paired import OnRows, compare_on_rows
 from lit_transformer.compare.report_figures import MAX_CURVES, report_figures
 from lit_transformer.records.atomic import write_text
@@ -29,6 +29,7 @@ def report_html(comparison: Comparison, judged: Judged | None = None, on_rows: O
     judged, on_rows = judged or judge(comparison), on_rows or compare_on_rows(comparison)
     analysis = analysis_section(comparison.directory, comparison.runs)
     assets = files("lit_transformer.compare") / "assets"
+    figures = {**report_figures(comparison, judged), "analysis": analysis.figures}
     page = Template((assets / "report.html").read_text(encoding="utf-8"))
     return page.substitute(
         title=text(comparison.title),
@@ -46,7 +47,7 @@ def report_html(comparison: Comparison, judged: Judged | None = None, on_rows: O
         style=(assets / "report.css").read_text(encoding="utf-8"),
         script=(assets / "report.js").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
-        data=script_json({**report_figures(comparison, judged), "analysis": analysis.figures}),
+        data="".join(figures_of(section, found) for section, found in figures.items()),
     )
 
 

@@ -7,6 +7,7 @@ import beam_huggingface
 import bert_huggingface
 import checkpointing
 import dashboard_scale
+import dashboard_training
 import demo
 import glm_gpt
 import gpt_huggingface
@@ -65,6 +66,7 @@ PARTS = {
     "beam": against(beam_huggingface.measure, "beam search over transformers' generate", "sentences/s"),
     "segmenter": segmenter,
     "dashboard": dashboard_scale.measure,
+    "watched": dashboard_training.measure,
 }
 """In the order of what disturbs least."""
 

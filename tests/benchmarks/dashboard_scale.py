@@ -3,17 +3,14 @@
 import json
 import math
 import random
-import shutil
-import subprocess
-import sys
+import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
+from browsing import Dashboard, chromium, load, shown, took
 from figures import Figure
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from lit_transformer.records.atomic import write_json
 from lit_transformer.records.run_folder import RunFolder
@@ -54,111 +51,114 @@ def write_runs(root: Path, runs: int, points: int) -> None:
         )
 
 
-def timed(do: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    do()
-    return time.perf_counter() - start
+TABLE = "document.querySelectorAll('#runs-grid .ag-row').length > 5"
+CURVES = "document.querySelectorAll('#curves-figure .scatterlayer .trace').length > 100"
+PLOT = "document.querySelector('#curves-figure .js-plotly-plot')"
 
 
-class Dashboard:
-    """`lit-transformer dashboard` in a process of its own."""
-
-    def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-m", "lit_transformer", "dashboard", str(root), "--port", "18050"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.address = self._process.stdout.readline().strip()
-
-    def settle(self) -> None:
-        """Wait until it has read the curves and does nothing more."""
-        process = psutil.Process(self._process.pid)
-        while process.cpu_percent(1.0) > 10:
-            pass
-
-    def megabytes(self) -> float:
-        return psutil.Process(self._process.pid).memory_info().rss / 1e6
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+def middle(change: Callable[[int], float]) -> float:
+    """The median of ROUNDS changes."""
+    return statistics.median(change(place) for place in range(ROUNDS))
 
 
-def drawn(page: Page, script: str) -> None:
-    page.wait_for_function(script, timeout=120_000)
+def redrawn(page: Page, do: Callable[[], object]) -> float:
+    """Seconds until the figure of curves holds other data."""
+    page.evaluate(f"window.seen = {PLOT}.data")
+    return took(page, do, f"() => {PLOT}.data !== window.seen")
 
 
-def views(page: Page, address: str) -> dict[str, float]:
-    """Seconds of the first page and, at the median, of changes of view."""
-    rows = "() => document.querySelectorAll('#runs-grid .ag-row').length > 5"
-    first = timed(lambda: (page.goto(address), drawn(page, rows)))
+def table_views(page: Page, address: str) -> dict[str, float]:
+    """Seconds of the first page, of a search in the table, and of the way from page to page."""
+    first = took(page, lambda: page.goto(address), f"() => {TABLE}")
 
-    def search(text: str) -> None:
-        page.locator("#runs-search").fill(text)
-        drawn(page, f"() => document.querySelector('#runs-grid .ag-row [col-id=run]')?.textContent.includes('{text}')")
+    def search(place: int) -> float:
+        name = f"r0{place + 1}50"
+        found = f"document.querySelector('#runs-grid .ag-row [col-id=run]')?.textContent.includes('{name}')"
+        return took(page, lambda: page.locator("#runs-search").fill(name), f"() => {found}")
 
-    table = sorted(timed(lambda n=n: search(f"r0{n}50")) for n in range(1, 1 + ROUNDS))[ROUNDS // 2]
+    searched = middle(search)
+    page.locator("#runs-search").fill("")
+    page.locator("#link-curves").click()  # once, so that the browser holds plotly
+    shown(page, f"() => {CURVES}")
+    ways = [
+        (
+            took(page, page.locator("#link-runs").click, f"() => {TABLE}"),
+            took(page, page.locator("#link-curves").click, f"() => {CURVES}"),
+        )
+        for _ in range(ROUNDS)
+    ]
+    to_runs, to_curves = (statistics.median(seconds) for seconds in zip(*ways, strict=True))
+    return {
+        "first page": first, "search in the table": searched, "Curves to Runs": to_runs, "Runs to Curves": to_curves,
+    }  # fmt: skip
+
+
+def curve_views(page: Page, address: str) -> dict[str, float]:
+    """Seconds of smoothing 200 curves anew, and of zooming in on a part of them, which is then drawn in full."""
     page.goto(f"{address}curves?metric=train/loss")
-    drawn(page, "() => document.querySelectorAll('#curves-figure .scatterlayer .trace').length > 100")
+    shown(page, f"() => {CURVES}")
     page.wait_for_timeout(2_000)
+    slider = page.locator("#curves-smooth-box [role=slider]")
+    smoothed = middle(lambda place: redrawn(page, lambda: slider.press("Home" if place % 2 else "End")))
 
-    def smooth(place: int) -> None:
-        page.evaluate("window.seen = document.querySelector('#curves-figure .js-plotly-plot').data")
-        page.locator("#curves-smooth-box [role=slider]").press("End" if place % 2 else "Home")
-        drawn(page, "() => document.querySelector('#curves-figure .js-plotly-plot').data !== window.seen")
+    def zoom(_: int) -> float:
+        box = page.locator("#curves-figure .nsewdrag").bounding_box()
+        assert box is not None
+        ends = [box["x"] + share * box["width"] for share in (0.3, 0.8)]
+        page.mouse.move(ends[0], box["y"] + box["height"] / 3)
+        page.mouse.down()
+        page.mouse.move(ends[1], box["y"] + box["height"] / 3, steps=3)
+        return redrawn(page, page.mouse.up)
 
-    curves = sorted(timed(lambda n=n: smooth(n)) for n in range(1, 1 + ROUNDS))[ROUNDS // 2]
-    return {"first page": first, "search in the table": table, "smoothing of 200 curves": curves}
+    return {"smoothing of 200 curves": smoothed, "zoom into 200 curves": middle(zoom)}
 
 
 def new_point(page: Page, address: str, root: Path) -> float:
-    """Seconds from a logged point to its being drawn."""
+    """Seconds from a logged point to its being drawn, the longest of ROUNDS."""
     run = RunFolder(root / "gpt" / "r0000")
     page.goto(f"{address}curves?metric=train/loss&q=r0000")
-    drawn(page, "() => document.querySelectorAll('#curves-figure .scatterlayer .trace').length === 1")
+    shown(page, "() => document.querySelectorAll('#curves-figure .scatterlayer .trace').length === 1")
     page.wait_for_timeout(2_000)
-    times = []
-    for place in range(1, 1 + ROUNDS):
-        value = 100.0 + place
+
+    def log(value: float) -> None:
         with run.metrics_file.open("a") as file:
-            file.write(json.dumps({"step": 100_000 + place, "train/loss": value}) + "\n")
-        shown = f"() => document.querySelector('#curves-figure .js-plotly-plot').data[0].y.at(-1) === {value}"
-        times.append(timed(lambda shown=shown: drawn(page, shown)))
-    return max(times)
+            file.write(json.dumps({"step": 100_000 + value, "train/loss": value}) + "\n")
+
+    values = [100 + place for place in range(ROUNDS)]
+    return max(
+        took(page, lambda value=value: log(value), f"() => {PLOT}.data[0].y.at(-1) === {value}") for value in values
+    )
+
+
+def seen(root: Path, browser: Browser, runs: int, points: int) -> list[Figure]:
+    """Every number that is asked of the dashboard over these runs."""
+    size = f"dashboard, {runs:,} runs x {points:,} points"
+    write_runs(root, runs, points)
+    served = Dashboard(root)
+    try:
+        served.settle()
+        busy = load()
+        seconds = table_views(browser.new_page(), served.address) | curve_views(browser.new_page(), served.address)
+        point = new_point(browser.new_page(), served.address, root)
+        return [
+            *(
+                Figure(f"{size}: {name}", value, "s", 2.0 if name == "first page" else 0.5, note=busy)
+                for name, value in seconds.items()
+            ),
+            Figure(f"{size}: a new point is drawn, at the latest", point, "s", 3.0, note=busy),
+            Figure(f"{size}: memory", served.megabytes(), "MB", 500.0),
+        ]
+    finally:
+        served.close()
 
 
 def measure() -> list[Figure]:
-    """Every number that is asked of the dashboard, in Debian's Chromium on this machine."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        root, long = Path(folder) / "runs", Path(folder) / "long"
-        write_runs(root, RUNS, POINTS)
-        write_runs(long, LONG, LONG_POINTS)
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        size = f"{RUNS:,} runs x {POINTS:,} points"
-        served = Dashboard(root)
-        try:
-            served.settle()
-            seconds = views(browser.new_page(), served.address)
-            point = new_point(browser.new_page(), served.address, root)
-            memory = served.megabytes()
-        finally:
-            served.close()
-        served = Dashboard(long)
-        try:
-            served.settle()
-            many = views(browser.new_page(), served.address)["smoothing of 200 curves"]
-        finally:
-            served.close()
-        browser.close()
-    return [
-        *(
-            Figure(f"dashboard, {size}: {name}", value, "s", 2.0 if name == "first page" else 0.5)
-            for name, value in seconds.items()
-        ),
-        Figure(f"dashboard, {size}: a new point is drawn, at the latest", point, "s", 3.0),
-        Figure(f"dashboard, {size}: memory", memory, "MB", 500.0),
-        Figure(f"dashboard, {LONG} runs x {LONG_POINTS:,} points: smoothing of 200 curves", many, "s", 0.5),
-    ]
+    """Every number that is asked of the dashboard, in Debian's Chromium; nothing where there is none."""
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        if browser is None:
+            return []
+        shapes = {"runs": (RUNS, POINTS), "long": (LONG, LONG_POINTS)}
+        return [figure for name, shape in shapes.items() for figure in seen(Path(folder) / name, browser, *shape)]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.verb import compare
 from lit_transformer.config.errors import UserError
 from lit_transformer.records.run_folder import RunFolder
+from tests.compare.test_report import page_data
 from tests.strangers import as_stranger, closed
 
 
@@ -62,8 +63,8 @@ def test_a_truncated_log_still_draws_what_it_holds(nine: Path, capsys: pytest.Ca
     run.metrics_file.write_bytes(text[: len(text) // 2] + b"\xff\xfe\x00")
     page = shown(nine, capsys)[2]
     steps = [json.loads(line)["step"] for line in text[: len(text) // 2].splitlines()[:-1]]
-    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
-    drawn = [trace["x"] for trace in data["curves"][0]["data"] if trace["name"] == "cells/num_heads=1,num_layers=1"]
+    curves = page_data(page)["curves"]
+    drawn = [trace["x"] for trace in curves[0]["data"] if trace["name"] == "cells/num_heads=1,num_layers=1"]
     assert drawn[0] == steps
 
 

@@ -34,6 +34,15 @@ def test_smoothing_equals_the_corrected_recursion(weight: float) -> None:
     np.testing.assert_allclose(smooth(values, weight), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 5000])
+@pytest.mark.parametrize("weight", [0.0, 0.5, 0.99])
+def test_smoothing_of_finite_values_equals_that_beside_a_gap(count: int, weight: float) -> None:
+    values = np.random.default_rng(count).normal(2.0, 1.0, size=count)
+    beside = smooth(np.append(values, math.nan), weight)  # by pandas, which passes over gaps
+    assert math.isnan(beside[-1]) and len(smooth(np.empty(0), weight)) == 0
+    np.testing.assert_allclose(smooth(values, weight), beside[:-1], rtol=1e-9)
+
+
 def test_smoothing_by_hand_passes_over_nan() -> None:
     smoothed = smooth(np.array([1.0, math.nan, 4.0]), 0.5)
     assert smoothed[0] == 1.0 and math.isnan(smoothed[1])

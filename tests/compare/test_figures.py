@@ -146,7 +146,8 @@ def test_runs_of_one_value_share_a_colour_in_every_figure(nine: Path) -> None:
     lines = learning_curves(
         read_curves(nine, comparison.runs), comparison.runs, metric="val/loss", looks=comparison.looks
     )
-    scatter = {trace.name: trace.marker.color for trace in points.data if trace.x[0] is not None}
+    measured = [trace for trace in points.data if trace.x[0] is not None]
+    scatter = {hover.split("<br>")[0]: trace.marker.color for trace in measured for hover in trace.hovertext}
     curve = {trace.hovertemplate.split("<br>")[0]: trace.line.color for trace in lines.data if trace.meta}
     assert scatter == curve and len(scatter) == 9 and len(set(scatter.values())) == 3
 
@@ -156,9 +157,14 @@ def test_scatter_holds_metric_cost_and_sd_on_log_axes(seeded: Path) -> None:
     cells = summarise(comparison.runs, comparison.cell_keys, "val/loss")
     figure = against(cells, cost="flops", metric="val/loss", looks=comparison.looks)
     points = [trace for trace in figure.data if trace.x[0] is not None]
-    assert [trace.x[0] for trace in points] == cells["flops"].tolist()
-    assert [trace.y[0] for trace in points] == cells["mean"].tolist()
-    assert [trace.error_y.array[0] for trace in points] == cells["sd"].tolist()
+    drawn = [point for t in points for point in zip(t.x, t.y, t.error_y.array, t.hovertext, strict=True)]
+    hovers = [
+        f"model.num_heads = {heads}, model.num_layers = {layers}"
+        for heads, layers in zip(cells["model.num_heads"], cells["model.num_layers"], strict=True)
+    ]
+    expected = zip(cells["flops"], cells["mean"], cells["sd"], hovers, strict=True)
+    assert sorted((*rest, hover.split("<br>")[0]) for *rest, hover in drawn) == sorted(expected)
+    assert all(trace.error_y.visible for trace in points)
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
 
 

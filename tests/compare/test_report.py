@@ -22,9 +22,12 @@ from tests.compare.hostile import XSS
 
 
 def page_data(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    data: dict[str, Any] = json.loads(found.group(1))
+    """The figures of a page by section, as its scripts read them."""
+    found = re.findall(
+        r'<script type="application/json" id="data-(\w+)" data-count="(\d+)">(.*?)</script>', page, re.DOTALL
+    )
+    data = {section: json.loads(figures) for section, _, figures in found}
+    assert [len(figures) for figures in data.values()] == [int(count) for _, count, _ in found]
     return data
 
 
@@ -78,12 +81,22 @@ class Seen:
     requests: list[str] = field(default_factory=list)
 
 
+def scroll_through(page: Page) -> None:
+    """Bring every figure into view, where it must be drawn, then go back to the top."""
+    for plot in page.locator(".plot").all():
+        plot.scroll_into_view_if_needed()
+        plot.locator(".plot-container").wait_for()
+    page.evaluate("scrollTo(0, 0)")
+
+
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Callable[..., Seen]]:
     """Opens a folder's report with the network cut off, and keeps what the page asked for and said."""
     pages: list[Page] = []
 
-    def open_report(directory: Path, width: int = 1400, height: int = 900, scheme: str = "light") -> Seen:
+    def open_report(
+        directory: Path, width: int = 1400, height: int = 900, scheme: str = "light", scrolled: bool = True
+    ) -> Seen:
         file = directory / "report.html"
         write_report(read_comparison(directory), file)
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
@@ -96,7 +109,8 @@ def look(browser: Browser) -> Iterator[Callable[..., Seen]]:
         page.on("request", lambda request: seen.requests.append(request.url))
         page.route(re.compile("^(?!file:|data:|blob:)"), lambda route: route.abort())
         page.goto(file.as_uri())
-        page.wait_for_function("document.querySelectorAll('#scatter-1 .plot-container').length === 1")
+        if scrolled:
+            scroll_through(page)
         return seen
 
     yield open_report
@@ -127,6 +141,34 @@ def test_nine_cells_with_the_numbers_on_disk_above_the_fold(nine: Path, look: Ca
     box = seen.page.locator("#map").bounding_box()
     assert box is not None and box["y"] + box["height"] < 900
     assert seen.page.locator("#results tbody tr").count() == 9 and seen.page.locator("#runs details").count() == 9
+    quiet(seen)
+
+
+def undrawn(page: Page) -> list[str]:
+    found: list[str] = page.eval_on_selector_all(
+        ".plot", "nodes => nodes.filter(node => !node.querySelector('.plot-container')).map(node => node.id)"
+    )
+    return found
+
+
+def test_figures_are_drawn_where_one_looks_and_nothing_moves(nine: Path, look: Callable[..., Seen]) -> None:
+    seen = look(nine, height=500, scrolled=False)
+    seen.page.locator("#scatter-0 .plot-container").wait_for()
+    height = seen.page.evaluate("document.documentElement.scrollHeight")
+    assert {"parallel-0", "curves-0", "curves-1", "scatter-2"} <= {*undrawn(seen.page)}
+    seen.page.get_by_text("none", exact=True).click()  # nothing to redraw yet, but what is drawn later follows it
+    scroll_through(seen.page)
+    assert undrawn(seen.page) == [] and seen.page.evaluate("document.documentElement.scrollHeight") == height
+    shown = seen.page.evaluate("document.getElementById('curves-0').data.filter(trace => trace.meta)")
+    assert {trace["meta"]["level"] for trace in shown} == {0} and len(shown) == 9
+    quiet(seen)
+
+
+def test_printing_draws_what_was_not_looked_at(nine: Path, look: Callable[..., Seen]) -> None:
+    seen = look(nine, height=500, scrolled=False)
+    seen.page.locator("#scatter-0 .plot-container").wait_for()
+    assert undrawn(seen.page)
+    assert len(seen.page.pdf()) > 10_000 and undrawn(seen.page) == []
     quiet(seen)
 
 

@@ -1,10 +1,43 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
   const element = (id) => document.getElementById(id);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
   const drawn = new Map();
+  const waiting = new Map();
+  const parsed = new Map();
+
+  // A section's figures are read when the first of them is drawn; how many there are is said beside them.
+  const count = (section) => Number(element(`data-${section}`).dataset.count);
+  function figures(section) {
+    if (!parsed.has(section)) parsed.set(section, JSON.parse(element(`data-${section}`).textContent));
+    return parsed.get(section);
+  }
+
+  // A figure is drawn when its place, whose height is fixed, comes into view: one at a time, so that the page answers.
+  const queue = [];
+  const observer = new IntersectionObserver((entries) => {
+    const shown = entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target.id);
+    if (shown.length && queue.push(...shown) === shown.length) setTimeout(drawNext);
+  }, { rootMargin: "100px" });
+
+  function drawNext() {
+    drawWaiting(queue.shift());
+    if (queue.length) setTimeout(drawNext);
+  }
+
+  function drawWaiting(id) {
+    const make = waiting.get(id);
+    if (!make) return;
+    waiting.delete(id);
+    observer.unobserve(element(id));
+    make();
+  }
+
+  function drawLater(id, make) {
+    waiting.set(id, make);
+    observer.observe(element(id));
+  }
 
   function dressed(layout) {
     const style = getComputedStyle(document.documentElement);
@@ -36,7 +69,6 @@
 
   function draw(id, figure) {
     const place = element(id);
-    if (!figure) { place.remove(); return; }
     drawn.set(id, figure);
     Plotly.react(place, fitted(figure, place.clientWidth), dressed(figure.layout), config);
   }
@@ -49,14 +81,11 @@
   function drawMap() {
     const axes = element("map-axes").value;
     const metric = element("map-metric").value;
-    const found = data.maps.find((map) => map.axes === axes && map.metric === metric)
-      || data.maps.find((map) => map.axes === axes);
+    const maps = figures("maps");
+    const found = maps.find((map) => map.axes === axes && map.metric === metric)
+      || maps.find((map) => map.axes === axes);
     element("map-metric").value = found.metric;
     draw("map", found.figure);
-  }
-
-  function smoothing() {
-    return Number(document.querySelector("#smoothing input:checked").value);
   }
 
   function smoothed(figure, level) {
@@ -67,14 +96,12 @@
       return { ...trace, visible: raw || trace.meta.level === level, opacity: faint ? 0.22 : 1,
         hoverinfo: faint ? "skip" : "all" };
     });
-    return { ...figure, data: traces };
+    return { ...figure, data: traces.filter((trace) => trace.visible !== false) };
   }
 
-  function drawCurves() {
-    for (const index of [0, 1]) {
-      const figure = data.curves[index];
-      if (element(`curves-${index}`)) draw(`curves-${index}`, figure && smoothed(figure, smoothing()));
-    }
+  function drawCurves(index) {
+    const level = Number(document.querySelector("#smoothing input:checked").value);
+    draw(`curves-${index}`, smoothed(figures("curves")[index], level));
   }
 
   function key(row, column) {
@@ -100,31 +127,30 @@
     table.tBodies[0].append(...rows.map((item) => item.row));
   }
 
-  if (data.maps.length) {
-    options(element("map-axes"), [...new Set(data.maps.map((map) => map.axes))]);
-    options(element("map-metric"), [...new Set(data.maps.map((map) => map.metric))]);
-    element("map-axes").addEventListener("change", drawMap);
-    element("map-metric").addEventListener("change", drawMap);
-    drawMap();
+  if (count("maps")) {
+    options(element("map-axes"), [...new Set(figures("maps").map((map) => map.axes))]);
+    options(element("map-metric"), [...new Set(figures("maps").map((map) => map.metric))]);
+    for (const id of ["map-axes", "map-metric"])
+      element(id).addEventListener("change", () => { waiting.set("map", drawMap); drawWaiting("map"); });
+    drawLater("map", drawMap);
   } else {
     element("map-card").remove();
     document.querySelector(".overview").classList.add("alone");
   }
-  data.scatter.forEach((figure, index) => draw(`scatter-${index}`, figure));
-  data.analysis.forEach((figure, index) => draw(`analysis-${index}`, figure));
-  for (const index of [0, 1]) draw(`importance-${index}`, data.importance[index]);
-  for (const name of ["parallel", "stops"]) {
-    if (data[name].length) draw(`${name}-0`, data[name][0]);
-    else element(`${name}-card`).remove();
+  for (const section of ["scatter", "importance", "parallel", "stops", "curves", "analysis"]) {
+    for (let index = 0; index < count(section); index += 1) {
+      const id = `${section}-${index}`;
+      drawLater(id, section === "curves" ? () => drawCurves(index) : () => draw(id, figures(section)[index]));
+    }
+    for (let index = count(section); element(`${section}-${index}`); index += 1) element(`${section}-${index}`).remove();
+    if (["parallel", "stops", "curves"].includes(section) && !count(section)) element(`${section}-card`).remove();
   }
-  if (data.curves.length) {
-    drawCurves();
-    element("smoothing").addEventListener("change", drawCurves);
-  } else {
-    element("curves-card").remove();
-  }
+  element("smoothing")?.addEventListener("change", () => {
+    for (let index = 0; index < count("curves"); index += 1) if (drawn.has(`curves-${index}`)) drawCurves(index);
+  });
   const table = element("results");
   [...table.tHead.rows[0].cells].forEach((head, column) =>
     head.querySelector("button").addEventListener("click", () => sortBy(table, column)));
+  addEventListener("beforeprint", () => { for (const id of [...waiting.keys()]) drawWaiting(id); });
   dark.addEventListener("change", () => { for (const [id, figure] of drawn) draw(id, figure); });
 })();

@@ -22,6 +22,8 @@ FEW = 20
 """Curves with fewer points show them as dots; they are never smoothed."""
 BAND = 0.16
 MAX_LEGEND = 24
+EXACT = (1e-15, 1e22)
+"""Sizes of numbers that are rounded by powers of ten which a float holds exactly."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,14 @@ def _line(curve: Curve, how: Drawn, points: int, *, legend: bool) -> Trace:
 
 def _digits(values: Floats) -> list[float | None]:
     """Seven digits: what a zoomed screen can show, in half the bytes; NaN is a gap."""
-    return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values.tolist()]
+    finite = np.isfinite(values)
+    size = np.abs(np.where(finite & (values != 0), values, 1.0))
+    if size.size and not (EXACT[0] < size.min() and size.max() < EXACT[1]):
+        return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values.tolist()]
+    shift = 6 - np.floor(np.log10(size)).astype(np.int64)
+    up, down = 10.0 ** np.maximum(shift, 0), 10.0 ** np.maximum(-shift, 0)
+    rounded: list[float | None] = (np.rint(values * up / down) / up * down).tolist()
+    return rounded if finite.all() else [value if good else None for value, good in zip(rounded, finite, strict=True)]
 
 
 def _group(name: str, members: Sequence[Curve], colour: str, how: Drawn) -> list[Trace]:

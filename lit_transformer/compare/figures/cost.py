@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from lit_transformer.compare.figures.scales import log_axis
 from lit_transformer.compare.plan import Goal
-from lit_transformer.compare.statistics import rows_of
-from lit_transformer.compare.style import LEGEND, add_legend, base_layout, escape, looks_of, mean_text, si
+from lit_transformer.compare.statistics import Row, rows_of
+from lit_transformer.compare.style import LEGEND, Looks, add_legend, base_layout, escape, looks_of, mean_text, si
 
 TITLES = {"parameters": "parameters", "flops": "training FLOPs", "seconds": "seconds of training"}
 FRONT = "#8a8f98"
@@ -45,26 +45,40 @@ def against(
     drawn = cells[cells["mean"].notna() & cells[cost].notna()]
     if goal is not None:
         _add_front(figure, drawn, cost, goal, legend)
+    by_colour: dict[str, list[Row]] = {}
     for row in rows_of(drawn):
-        mean, sd = float(row["mean"]), float(row["sd"])
-        name = ", ".join(f"{escape(key)} = {escape(row[key])}" for key in style.keys)
-        hover = f"{name}<br>{escape(metric)}: {mean_text(metric, mean, sd)}<br>{escape(title)}: {si(float(row[cost]))}"
-        figure.add_scatter(
-            x=[float(row[cost])],
-            y=[mean],
-            mode="markers",
-            marker={"color": style.colour(row), "size": 10, "symbol": style.symbol(row)},
-            error_y={"type": "data", "array": [sd], "thickness": 1.2, "visible": math.isfinite(sd)},
-            name=name,
-            showlegend=False,
-            hovertemplate=f"{hover}<br>status: {escape(row['status'])}<extra></extra>",
-        )
+        by_colour.setdefault(style.colour(row), []).append(row)
+    for colour, rows in by_colour.items():
+        _add_points(figure, rows, colour, style, cost, metric)
     if legend:
         add_legend(figure, style, "markers")
     figure.update_layout(
         legend=LEGEND, xaxis=log_axis(title, drawn[cost].tolist()), yaxis=log_axis("", drawn["mean"].tolist(), metric)
     )
     return figure
+
+
+def _add_points(figure: go.Figure, rows: list[Row], colour: str, style: Looks, cost: str, metric: str) -> None:
+    """The cells of one colour: a trace each would take a second to draw where they are many."""
+    sds = [float(row["sd"]) for row in rows]
+    figure.add_scatter(
+        x=[float(row[cost]) for row in rows],
+        y=[float(row["mean"]) for row in rows],
+        mode="markers",
+        marker={"color": colour, "size": 10, "symbol": [style.symbol(row) for row in rows]},
+        error_y={"type": "data", "array": sds, "thickness": 1.2, "visible": any(map(math.isfinite, sds))},
+        name=f"{escape(style.keys[0])} = {escape(rows[0][style.keys[0]])}",
+        showlegend=False,
+        hovertext=[_hover(row, style, cost, metric) for row in rows],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _hover(row: Row, style: Looks, cost: str, metric: str) -> str:
+    name = ", ".join(f"{escape(key)} = {escape(row[key])}" for key in style.keys)
+    value = f"{escape(metric)}: {mean_text(metric, float(row['mean']), float(row['sd']))}"
+    spent = f"{escape(TITLES.get(cost, cost))}: {si(float(row[cost]))}"
+    return f"{name}<br>{value}<br>{spent}<br>status: {escape(row['status'])}"
 
 
 def _add_front(figure: go.Figure, drawn: pd.DataFrame, cost: str, goal: Goal, legend: bool) -> None:

@@ -129,6 +129,14 @@ def test_figures_are_thin_until_one_zooms_in() -> None:
     assert curve_figure([broken], Drawn("<i>", log_x=True, log_y=True, smoothing=0.9))["data"][0]["name"] == "&lt;b&gt;"
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-14, 1e-9, 1.0, 1e7, 1e12, 1e21, 1e300])
+def test_values_of_a_figure_have_the_seven_digits_that_printing_gives(scale: float) -> None:
+    values = np.append(np.random.default_rng(0).normal(size=500) * scale, [0.0, scale, -scale, math.nan, math.inf])
+    (trace,) = curve_figure([Curve("r", np.arange(505.0), values, "#000000")], Drawn("m"))["data"]
+    assert trace["x"] == list(range(505))
+    assert trace["y"] == [float(f"{value:.7g}") if math.isfinite(value) else None for value in values]
+
+
 def test_zooms_are_read_from_whatever_comes() -> None:
     assert zoom_of({"xaxis.range[0]": 1, "xaxis.range[1]": 5}, log=False) == [1.0, 5.0]
     assert zoom_of({"xaxis.range[0]": 0, "xaxis.range[1]": 2}, log=True) == [1.0, 100.0]
