@@ -4,13 +4,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import dash_ag_grid
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, href, menu, offered, picked, save_as_csv
+from lit_transformer.compare.dashboard.parts import (
+    GRID_OPTIONS,
+    control,
+    href,
+    menu,
+    offered,
+    picked,
+    save_as_csv,
+    table,
+)
 from lit_transformer.compare.dashboard.query import Query, search_of, text, texts
 from lit_transformer.compare.dashboard.run_table import (
     MAX_COLUMNS,
@@ -24,13 +32,10 @@ from lit_transformer.compare.dashboard.run_table import (
 from lit_transformer.compare.style import short
 
 PATH = "/"
-GRID_OPTIONS = {
-    "suppressFieldDotNotation": True,
+RUNS_OPTIONS = {
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
     "selectionColumnDef": {"pinned": "left", "width": 46},
     "animateRows": False,
-    "enableCellTextSelection": True,
-    "ensureDomOrder": True,
     "suppressDragLeaveHidesColumns": True,
     "tooltipShowDelay": 300,
 }
@@ -66,27 +71,16 @@ def layout(index: LiveIndex, query: Query) -> Component:
 
 
 def _grid(query: Query) -> Component:
-    return dash_ag_grid.AgGrid(
-        id="runs-grid",
-        columnDefs=[],
-        rowData=[],
-        getRowId="params.data.id",
-        columnSize=None,
-        defaultColDef={
-            "sortable": True,
-            "resizable": True,
-            "useValueFormatterForExport": False,
-            "filter": True,
-            "floatingFilter": True,
-            "minWidth": 90,
-            "wrapHeaderText": True,
-            "autoHeaderHeight": True,
+    return table(
+        "runs-grid",
+        "runs.csv",
+        look="table",
+        defaults={
+            "filter": True, "floatingFilter": True, "minWidth": 90, "wrapHeaderText": True, "autoHeaderHeight": True,
         },
-        dashGridOptions={**GRID_OPTIONS, "quickFilterText": query.text("q")},
-        csvExportParams={"fileName": "runs.csv"},
-        className="ag-theme-quartz-auto-dark table",
-        style={"height": None},
-    )
+        options={**RUNS_OPTIONS, "quickFilterText": query.text("q")},
+        row_id="params.data.id",
+    )  # fmt: skip
 
 
 def _chosen(comparison: Comparison | None, wanted: Sequence[str]) -> list[str]:
@@ -190,7 +184,7 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
 
     @app.callback(Output("runs-grid", "dashGridOptions"), Input("runs-search", "value"), prevent_initial_call=True)
     def search_for(wanted: object) -> Any:
-        return {**GRID_OPTIONS, "quickFilterText": text(wanted)}
+        return {**GRID_OPTIONS, **RUNS_OPTIONS, "quickFilterText": text(wanted)}
 
     save_as_csv(app, "runs-grid", "runs-csv")
 
