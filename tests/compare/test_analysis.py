@@ -15,9 +15,9 @@ from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.report import report_html
 from lit_transformer.records.analysis import heads_file, sweep_analysis_file
 from lit_transformer.records.atomic import write_json
-from tests.compare.test_report import Seen, browser, look, quiet
+from tests.compare.test_report import Seen, look, quiet
 
-__all__ = ["browser", "look"]
+__all__ = ["look"]
 
 
 def heads_document(name: str = "gpt") -> dict[str, Any]:

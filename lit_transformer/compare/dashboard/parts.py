@@ -95,6 +95,17 @@ def graph(id: str, *, tall: bool = False) -> Component:
     )
 
 
+def plotted(figure: Any, id: str = "") -> Component:
+    """A figure that no callback changes, and a button that saves it as SVG."""
+    known: dict[str, Any] = {"id": id} if id else {}
+    return html.Figure(
+        [
+            html.Button("SVG", className="save", title="Save this figure as SVG"),
+            dcc.Graph(figure=figure, config=GRAPH_CONFIG, className="plot", responsive=True, **known),
+        ]
+    )
+
+
 def state(status: str) -> Component:
     """A run's state as a word in its colour."""
     return html.Span(status, className=f"state {status if status.isalpha() and status.isascii() else 'damaged'}")

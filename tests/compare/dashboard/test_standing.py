@@ -1,4 +1,4 @@
-"""Where cells stand against the best: the report's judgement, on the Sweep page and on that of a cell, live and cheap."""
+"""Where cells stand against the best: the report's judgement on the Sweep page and on that of a cell, live, cheap."""
 
 import json
 from collections.abc import Callable
@@ -30,6 +30,7 @@ from tests.compare.dashboard.site import Seen
 from tests.compare.test_judging import HEADS, LAYERS, noisy, set_losses
 
 __all__ = ["noisy"]
+TOLD = "want => document.querySelector('#sweep-verdict')?.textContent.startsWith(want)"
 
 
 def judged_by(comparison: Comparison) -> Judged:
@@ -135,9 +136,12 @@ def test_cells_are_marked_on_the_page_and_follow_the_disk(noisy: Path, look: Cal
     assert seen.column("sweep-cells", "standing") == [STANDING_WORDS[row["standing"]] for row in wanted]
     assert seen.column("sweep-cells", "low") == [f"{row['low']:.3f}" for row in wanted]
     assert seen.column("sweep-cells", "mean") == [f"{row['mean']:.3f}" for row in wanted]
-    shapes = "() => document.querySelector('#sweep-map .js-plotly-plot').layout.shapes.map(shape => shape.name)"
     tied = judged.cells["standing"].tolist().count("not told apart")
-    assert seen.page.evaluate(shapes) == ["best", *["not told apart from the best"] * tied]
+    seen.until(
+        "want => JSON.stringify(document.querySelector('#sweep-map .js-plotly-plot').layout.shapes.map(s => s.name))"
+        " === JSON.stringify(want)",
+        ["best", *["not told apart from the best"] * tied],
+    )
 
     set_losses(noisy, lambda heads, layers, seed: 2.0 + 0.1 * heads + 0.001 * (seed * heads % 2) + 0.2 * seed)
     anew = read_comparison(noisy)
@@ -146,6 +150,7 @@ def test_cells_are_marked_on_the_page_and_follow_the_disk(noisy: Path, look: Cal
     )
     seen.until("() => document.querySelector('#sweep-cells [row-index=\"0\"] [col-id=k0]').textContent === '1'")
 
+    seen.page.wait_for_selector("#sweep-why .main-svg")  # nothing of the page is still to come
     run = str(anew.runs["run"].iloc[-1])
     seen.open(f"/run?id={run_id(f'noisy/{run}')}", "#run-standing a")
     told = seen.page.locator("#run-standing").inner_text()
@@ -161,6 +166,7 @@ def test_one_seed_is_not_ranked_on_the_page(nine: Path, look: Callable[..., Seen
     seen.until("want => document.querySelector('#sweep-verdict')?.textContent.includes(want)", why_not(comparison))
     seen.until("() => document.querySelectorAll('#sweep-cells .ag-row').length > 0")
     assert seen.page.locator("#sweep-cells [col-id=standing]").count() == 0
+    seen.page.wait_for_selector("#sweep-why :is(.main-svg, .hint)")
     run = str(comparison.runs["run"][0])
     seen.open(f"/run?id={run_id(f'demo/{run}')}", "#run-standing a")
     assert seen.page.locator("#run-standing").inner_text() == f"A cell of demo. {why_not(comparison)}"

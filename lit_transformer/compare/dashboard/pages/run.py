@@ -5,6 +5,7 @@ from typing import Any
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
+from lit_transformer.compare.dashboard.analysis_panel import analysis_panel, register_analysis
 from lit_transformer.compare.dashboard.curve_data import metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn
 from lit_transformer.compare.dashboard.index import LiveIndex
@@ -71,6 +72,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 className="card",
             ),
             sample_panel("run", [run]),
+            analysis_panel("run"),
             html.Section([html.H2("Machine"), html.Div(id="run-system", className="pair")], className="card"),
             html.Section([html.H2("Log"), html.Pre(id="run-log-text", tabIndex=0)], className="card"),
             dcc.Store(id="run-id", data=run.id),
@@ -91,6 +93,7 @@ def register(app: Dash, index: LiveIndex) -> None:
     _register_controls(app, index)
     _register_standing(app, index)
     register_panel(app, index, "run")
+    register_analysis(app, index, "run", "run-id")
 
     @app.callback(Output("run-zoom", "data"), Input("run-figure", "relayoutData"), prevent_initial_call=True)
     def zoom(change: object) -> Any:

@@ -8,10 +8,11 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
+from lit_transformer.compare.dashboard.analysis_panel import analysis_panel, register_analysis
 from lit_transformer.compare.dashboard.cell_table import cell_columns, cell_rows
 from lit_transformer.compare.dashboard.curve_data import newest_change
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, save_as_csv, table
+from lit_transformer.compare.dashboard.parts import control, graph, menu, message, plotted, save_as_csv, table
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
 from lit_transformer.compare.dashboard.standing import LONGEST, by_metric, said_of
 from lit_transformer.compare.dashboard.sweep_data import (
@@ -86,6 +87,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.Div(id="sweep-why", className="pair"),
             html.Div(id="sweep-costs", className="pair"),
             html.Div(id="sweep-stops"),
+            analysis_panel("sweep"),
             dcc.Store(id="sweep-shown", data=id),
             dcc.Store(id="sweep-brushes"),
             dcc.Store(id="sweep-judged"),
@@ -117,6 +119,7 @@ def register(app: Dash, index: LiveIndex) -> None:
     _register_standing(app, index)
     _register_reasons(app, index)
     _register_controls(app, index)
+    register_analysis(app, index, "sweep", "sweep-shown")
 
     @app.callback(
         Output("sweep-map", "figure"),
@@ -293,10 +296,6 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         return search_of({"sweep": text(id), "metric": text(metric), "x": text(x), "y": text(y), "reducer": how})
 
 
-def _figure(shown: Any) -> Component:
-    return html.Figure(dcc.Graph(figure=shown, config=GRAPH_CONFIG, className="plot", responsive=True))
-
-
 def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[Component]:
     """Importance of the settings: from the best points, and exactly where the grid is complete."""
     import optuna  # a second of start-up that no other page needs
@@ -305,8 +304,8 @@ def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[C
     goal = goal_of(metric, comparison) or "minimize"
     shares = ped_anova(cells, comparison.factors, goal)
     effects = anova(comparison.runs, comparison.factors, metric)
-    parts = [_figure(importance_bars(shares, metric))] if shares else []
-    parts += [_figure(variance_bars(effects, metric))] if effects else []
+    parts = [plotted(importance_bars(shares, metric))] if shares else []
+    parts += [plotted(variance_bars(effects, metric))] if effects else []
     return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
 
 
@@ -314,7 +313,7 @@ def _costs(comparison: Comparison, cells: pd.DataFrame, metric: str) -> list[Com
     """The metric against each cost, with the front that nothing beats."""
     goal = goal_of(metric, comparison)
     return [
-        _figure(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
+        plotted(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
         for cost in COSTS
         if cells[cost].notna().any()
     ]
@@ -327,6 +326,6 @@ def _stops(index: LiveIndex, id: str, comparison: Comparison) -> list[Component]
     if sweep is None or not len(stops):
         return []
     return [
-        _figure(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
+        plotted(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
         for metric in list(dict.fromkeys(stops["metric"]))[:3]
     ]
