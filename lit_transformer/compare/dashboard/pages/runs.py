@@ -8,6 +8,7 @@ from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
+from lit_transformer.compare.dashboard.grid_state import filters_of, sorting_of, written_filters, written_sorting
 from lit_transformer.compare.dashboard.index import LiveIndex, View
 from lit_transformer.compare.dashboard.parts import (
     GRID_OPTIONS,
@@ -24,6 +25,7 @@ from lit_transformer.compare.dashboard.run_table import (
     MAX_COLUMNS,
     all_columns,
     default_columns,
+    fields_of,
     format_of,
     group_rows,
     is_number,
@@ -42,7 +44,8 @@ RUNS_OPTIONS = {
 
 
 def layout(index: LiveIndex, query: Query) -> Component:
-    """The page as the address says: `q` is searched for, `cols` are shown, `group` by which runs are averaged."""
+    """The page as the address says: `q` is searched for, `cols` are shown, `group` by which runs are averaged,
+    `filter` and `sort` by column."""
     view = index.view
     comparison = index.comparison() if view.rows else None
     names = all_columns(comparison) if comparison else []
@@ -65,15 +68,23 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 ],
                 className="controls",
             ),
-            _grid(query),
+            _grid(query, comparison, columns, bool(keys)),
+            dcc.Store(id="runs-slots", data=columns),
         ]
     )
 
 
-def _grid(query: Query) -> Component:
+def _grid(query: Query, comparison: Comparison | None, columns: Sequence[str], grouped: bool) -> Component:
+    """The table without rows, filtered and sorted as the address says."""
+    defs = column_defs(comparison, columns, grouped) if comparison else []
+    fields = named_fields(columns, columns)
+    order = list(sorting_of(query.several("sort"), fields).items())
+    first = {field: {"initialSort": way, "initialSortIndex": place} for place, (field, way) in enumerate(order)}
     return table(
         "runs-grid",
         "runs.csv",
+        columns=[{**column, **first.get(column["field"], {})} for column in defs],
+        filters=filters_of(query.text("filter"), fields, numeric_fields(defs)),
         look="table",
         defaults={
             "filter": True, "floatingFilter": True, "minWidth": 90, "wrapHeaderText": True, "autoHeaderHeight": True,
@@ -90,7 +101,19 @@ def _chosen(comparison: Comparison | None, wanted: Sequence[str]) -> list[str]:
     return [name for name in wanted if name in known][:MAX_COLUMNS] or default_columns(comparison)
 
 
-def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -> list[dict[str, Any]]:
+def named_fields(columns: Sequence[str], slots: Sequence[str]) -> dict[str, str]:
+    """The fields of all columns of the table by the names that an address gives them."""
+    return {**fields_of(columns, slots), "run": "run", "status": "status", "runs": "count"}
+
+
+def numeric_fields(defs: Sequence[dict[str, Any]]) -> list[str]:
+    """The fields that are filtered by size."""
+    return [column["field"] for column in defs if column["filter"] == "agNumberColumnFilter"]
+
+
+def column_defs(
+    comparison: Comparison, columns: Sequence[str], grouped: bool, slots: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The table's columns as AG Grid takes them; a name is text in a heading and never a field."""
     defs: list[dict[str, Any]] = [
         {
@@ -114,10 +137,10 @@ def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -
     if grouped:
         defs.append({"field": "count", "headerName": "runs", "width": 90, "filter": "agNumberColumnFilter"})
     shorts = [short(name) for name in columns]
-    for place, name in enumerate(columns):
+    for name, field in fields_of(columns, slots).items():
         numeric = is_number(comparison, name) or name == "eta"
         column: dict[str, Any] = {
-            "field": f"c{place}",
+            "field": field,
             "headerName": short(name) if shorts.count(short(name)) == 1 else name,
             "headerTooltip": name,
             "filter": "agNumberColumnFilter" if numeric else "agTextColumnFilter",
@@ -128,7 +151,7 @@ def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -
             column["type"] = "rightAligned"
             column["valueFormatter"] = {"function": f"{format_of(name)}(params)"}
         if name == "error":
-            column["tooltipField"] = f"c{place}"
+            column["tooltipField"] = field
         defs.append(column)
     return defs
 
@@ -152,21 +175,31 @@ def register(app: Dash, index: LiveIndex) -> None:
         Output("runs-grid", "columnDefs"),
         Output("runs-grid", "rowData"),
         Output("runs-summary", "children"),
+        Output("runs-slots", "data"),
+        Output("runs-grid", "filterModel"),
         Input("runs-columns", "value"),
         Input("runs-group", "value"),
         Input("version", "data"),
+        State("runs-slots", "data"),
+        State("runs-grid", "filterModel"),
     )
-    def fill(columns: object, group: object, _: object) -> Any:
+    def fill(columns: object, group: object, _: object, slots: object, filters: object) -> Any:
         view = index.refresh()
         told = summary(view, view.notes)
         if not view.rows:
-            return [], [], told
+            return [], [], told, no_update, no_update
         comparison = index.comparison()
         shown = _chosen(comparison, texts(columns))
         keys = [key for key in texts(group) if key in set(all_columns(comparison))]
-        rows = group_rows(view, shown, keys) if keys else run_rows(view, shown)
-        live = ctx.triggered_id == "version"
-        return no_update if live else column_defs(comparison, shown, bool(keys)), rows, told
+        known = list(dict.fromkeys([*texts(slots), *shown]))
+        rows = group_rows(view, shown, keys, known) if keys else run_rows(view, shown, known)
+        if ctx.triggered_id == "version" and texts(slots) == known:
+            return no_update, rows, told, no_update, no_update
+        defs = column_defs(comparison, shown, bool(keys), known)
+        there = {column["field"] for column in defs}
+        model = filters if isinstance(filters, dict) else {}
+        kept = {field: asked for field, asked in model.items() if field in there}
+        return defs, rows, told, known, no_update if kept == model else kept
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:
@@ -204,9 +237,24 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         Input("runs-search", "value"),
         Input("runs-columns", "value"),
         Input("runs-group", "value"),
+        Input("runs-slots", "data"),
+        Input("runs-grid", "filterModel"),
+        Input("runs-grid", "columnState"),
         prevent_initial_call=True,
     )
-    def address(search: object, columns: object, group: object) -> str:
-        shown = texts(columns)
-        usual = index.view.rows and shown == default_columns(index.comparison())
-        return search_of({"q": text(search), "group": texts(group), "cols": [] if usual else shown})
+    def address(search: object, columns: object, group: object, slots: object, filters: object, state: object) -> Any:
+        if not index.view.rows:
+            return no_update
+        comparison = index.comparison()
+        shown = _chosen(comparison, texts(columns))
+        defs = column_defs(comparison, shown, bool(texts(group)), texts(slots))
+        fields = named_fields(shown, texts(slots))
+        return PATH + search_of(
+            {
+                "q": text(search),
+                "group": texts(group),
+                "cols": [] if shown == default_columns(comparison) else shown,
+                "filter": written_filters(filters, fields, numeric_fields(defs)),
+                "sort": written_sorting(state, fields),
+            }
+        )

@@ -91,6 +91,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             dcc.Store(id="sweep-shown", data=id),
             dcc.Store(id="sweep-brushes"),
             dcc.Store(id="sweep-judged"),
+            dcc.Store(id="sweep-unmarked"),
             dcc.Store(id="sweep-drawn", data=-1),
             dcc.Store(id="sweep-explained", data=-1),
         ]
@@ -126,6 +127,7 @@ def register(app: Dash, index: LiveIndex) -> None:
         Output("sweep-states", "figure"),
         Output("sweep-parallel", "figure"),
         Output("sweep-drawn", "data"),
+        Output("sweep-unmarked", "data"),
         Input("sweep-metric", "value"),
         Input("sweep-x", "value"),
         Input("sweep-y", "value"),
@@ -136,18 +138,18 @@ def register(app: Dash, index: LiveIndex) -> None:
     )
     def draw(metric: object, x: object, y: object, reducer: object, _: object, id: object, drawn: object) -> Any:
         if not index.refresh().rows:
-            return (no_update,) * 4
+            return (no_update,) * 5
         comparison, name = _asked(index, id, metric)
         newest = newest_change(index, ids_of(comparison))
         keys = comparison.factors[:MAX_FACTORS]
         if (ctx.triggered_id == "version" and newest == drawn) or not keys:
-            return (no_update,) * 4
-        cells, _judged = judged_cells(index, comparison, name)
+            return (no_update,) * 5
+        cells, judged = judged_cells(index, comparison, name)
         across, up = first_two(keys, text(x), text(y))
         figures = [_map(comparison, cells, name, x, y, reducer), state_map(comparison.runs, x=across, y=up)]
         lines = parallel_coordinates(cells, keys, metric=name, goal=goal_of(name, comparison), costs=COSTS[:2])
         unchanged = ctx.triggered_id in ("sweep-x", "sweep-y", "sweep-reducer")
-        return *figures, no_update if unchanged else lines, newest
+        return *figures, no_update if unchanged else lines, newest, judged is None
 
 
 def _map(comparison: Comparison, cells: pd.DataFrame, metric: str, x: object, y: object, reducer: object) -> Any:
@@ -210,19 +212,18 @@ def _register_standing(app: Dash, index: LiveIndex) -> None:
         Output("sweep-judged", "data"),
         Input("sweep-metric", "value"),
         Input("sweep-drawn", "data"),
+        State("sweep-unmarked", "data"),
         State("sweep-shown", "data"),
     )
-    def tell(metric: object, drawn: object, id: object) -> Any:
+    def tell(metric: object, drawn: object, unmarked: object, id: object) -> Any:
         if not index.view.rows:
             return no_update, no_update
         comparison, name = _asked(index, id, metric)
         judging = by_metric(comparison, name)
-        soon = None if judging is None else index.judging.ask(judging)
-        judged = index.judging.ask(judging, LONGEST) if judging and soon is None else soon
+        judged = None if judging is None else index.judging.ask(judging, LONGEST)
         first, *more = said_of(comparison, name, judged)
-        late = judged is not None and soon is None
         told = [html.P(first), html.Ul([html.Li(line) for line in more])] if more else html.P(first)
-        return told, [name, drawn] if late else no_update
+        return told, [name, drawn] if judged and unmarked else no_update
 
     @app.callback(
         Output("sweep-map", "figure", allow_duplicate=True),
