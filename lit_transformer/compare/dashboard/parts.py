@@ -158,16 +158,14 @@ def table(
     look: str = "",
     defaults: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
-    filters: Mapping[str, Any] | None = None,
     row_id: str = "",
 ) -> dash_ag_grid.AgGrid:
     """A table to sort, resize, copy from and save as `file`.
 
     `defaults` hold for every column and `options` for the grid, over those that all tables share; `look` is a class of
-    its own, `filters` what its columns are filtered by, `row_id` the script by which a row is known again.
+    its own, `row_id` the script by which a row is known again.
     """
     known: dict[str, Any] = {"getRowId": row_id} if row_id else {}
-    known |= {"filterModel": dict(filters)} if filters else {}
     return dash_ag_grid.AgGrid(
         id=id,
         columnDefs=list(columns),

@@ -1,14 +1,20 @@
 """The page of all runs: a table to search, sort, filter and group, live while they train."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
-from lit_transformer.compare.dashboard.grid_state import filters_of, sorting_of, written_filters, written_sorting
+from lit_transformer.compare.dashboard.grid_state import (
+    ORDERS,
+    filters_of,
+    sorting_of,
+    written_filters,
+    written_sorting,
+)
 from lit_transformer.compare.dashboard.index import LiveIndex, View
 from lit_transformer.compare.dashboard.parts import (
     GRID_OPTIONS,
@@ -68,30 +74,39 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 ],
                 className="controls",
             ),
-            _grid(query, comparison, columns, bool(keys)),
+            _grid(query),
             dcc.Store(id="runs-slots", data=columns),
+            dcc.Store(id="runs-asked", data=_asked(query, comparison, columns, bool(keys))),
         ]
     )
 
 
-def _grid(query: Query, comparison: Comparison | None, columns: Sequence[str], grouped: bool) -> Component:
-    """The table without rows, filtered and sorted as the address says."""
-    defs = column_defs(comparison, columns, grouped) if comparison else []
-    fields = named_fields(columns, columns)
-    order = list(sorting_of(query.several("sort"), fields).items())
-    first = {field: {"initialSort": way, "initialSortIndex": place} for place, (field, way) in enumerate(order)}
+def _grid(query: Query) -> Component:
     return table(
         "runs-grid",
         "runs.csv",
-        columns=[{**column, **first.get(column["field"], {})} for column in defs],
-        filters=filters_of(query.text("filter"), fields, numeric_fields(defs)),
         look="table",
         defaults={
-            "filter": True, "floatingFilter": True, "minWidth": 90, "wrapHeaderText": True, "autoHeaderHeight": True,
+            "filter": True,
+            "floatingFilter": True,
+            "minWidth": 90,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
         },
         options={**RUNS_OPTIONS, "quickFilterText": query.text("q")},
         row_id="params.data.id",
-    )  # fmt: skip
+    )
+
+
+def _asked(query: Query, comparison: Comparison | None, columns: Sequence[str], grouped: bool) -> dict[str, Any]:
+    """The filters and the order that the address asks for, until the table is there and takes them."""
+    if comparison is None:
+        return {}
+    fields, numeric = named_fields(columns, columns), numeric_fields(column_defs(comparison, columns, grouped))
+    return {
+        "filters": filters_of(query.text("filter"), fields, numeric),
+        "order": list(sorting_of(query.several("sort"), fields).items()),
+    }
 
 
 def _chosen(comparison: Comparison | None, wanted: Sequence[str]) -> list[str]:
@@ -156,6 +171,18 @@ def column_defs(
     return defs
 
 
+def in_order(defs: Sequence[dict[str, Any]], asked: object) -> list[dict[str, Any]]:
+    """The columns with the order that was asked for and not taken yet: AG Grid heeds it when it makes a column."""
+    order = asked.get("order") if isinstance(asked, Mapping) else None
+    pairs = [pair for pair in order if isinstance(pair, list) and len(pair) == 2] if isinstance(order, list) else []
+    first = {
+        text(field): {"initialSort": way, "initialSortIndex": place}
+        for place, (field, way) in enumerate(pairs)
+        if way in ORDERS
+    }
+    return [{**column, **first.get(column["field"], {})} for column in defs]
+
+
 def summary(view: View, notes: Sequence[str]) -> str:
     """How many runs there are, and in which states."""
     if not view.rows:
@@ -182,8 +209,9 @@ def register(app: Dash, index: LiveIndex) -> None:
         Input("version", "data"),
         State("runs-slots", "data"),
         State("runs-grid", "filterModel"),
+        State("runs-asked", "data"),
     )
-    def fill(columns: object, group: object, _: object, slots: object, filters: object) -> Any:
+    def fill(columns: object, group: object, _: object, slots: object, filters: object, asked: object) -> Any:
         view = index.refresh()
         told = summary(view, view.notes)
         if not view.rows:
@@ -196,6 +224,7 @@ def register(app: Dash, index: LiveIndex) -> None:
         if ctx.triggered_id == "version" and texts(slots) == known:
             return no_update, rows, told, no_update, no_update
         defs = column_defs(comparison, shown, bool(keys), known)
+        defs = in_order(defs, asked)
         there = {column["field"] for column in defs}
         model = filters if isinstance(filters, dict) else {}
         kept = {field: asked for field, asked in model.items() if field in there}
@@ -233,6 +262,20 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         ]
 
     @app.callback(
+        Output("runs-grid", "filterModel", allow_duplicate=True),
+        Output("runs-asked", "data"),
+        Input("runs-grid", "columnState"),
+        State("runs-asked", "data"),
+        prevent_initial_call=True,
+    )
+    def take(state: object, asked: object) -> Any:
+        """The table forgets filters that it is made with, and takes them once its columns are there."""
+        if not state or not asked:
+            return no_update, no_update
+        filters = asked.get("filters") if isinstance(asked, Mapping) else None
+        return filters if isinstance(filters, dict) and filters else no_update, {}
+
+    @app.callback(
         Output("query", "data", allow_duplicate=True),
         Input("runs-search", "value"),
         Input("runs-columns", "value"),
@@ -240,10 +283,13 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         Input("runs-slots", "data"),
         Input("runs-grid", "filterModel"),
         Input("runs-grid", "columnState"),
+        Input("runs-asked", "data"),
         prevent_initial_call=True,
     )
-    def address(search: object, columns: object, group: object, slots: object, filters: object, state: object) -> Any:
-        if not index.view.rows:
+    def address(
+        search: object, columns: object, group: object, slots: object, filters: object, state: object, asked: object
+    ) -> Any:
+        if asked or not index.view.rows:  # the table has not taken yet what the address says
             return no_update
         comparison = index.comparison()
         shown = _chosen(comparison, texts(columns))
