@@ -10,9 +10,18 @@ import pandas as pd
 
 from lit_transformer.compare.plain import clean, label, number, plain
 from lit_transformer.compare.style import short
-from lit_transformer.records.analysis import MEASURES, heads_file, read_analysis, sweep_analysis_file
+from lit_transformer.records.analysis import (
+    ANALYSIS_VERSION,
+    MEASURES,
+    heads_file,
+    read_analysis,
+    sweep_analysis_file,
+)
+from lit_transformer.records.atomic import read_json
 
 Found = TypeVar("Found")
+UNFIT = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
+"""What reading and drawing a file raise that holds anything else."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,8 @@ class SweepFile:
     matches: pd.DataFrame | None
     """cell, heads, largest, mean and sd of trained and pruned, n, difference, low, high, verdict; see few_heads.py."""
     scaling: Scaling | None
+    reasons: tuple[str, ...] = ()
+    """Why a part is None, in one line each."""
 
 
 def read_heads(run: Path) -> HeadsFile | None:
@@ -74,8 +85,16 @@ def read_sweep_analysis(sweep: Path) -> SweepFile | None:
 def _whole(read: Callable[[dict[str, Any]], Found], document: dict[str, Any]) -> Found | None:
     try:
         return read(document) if document else None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError):  # it may hold anything
+    except UNFIT:
         return None
+
+
+def unread(path: Path) -> str:
+    """Why a file of `analyze` that is there cannot be shown."""
+    name, found = f"{path.parent.name}/{path.name}", read_json(path)
+    if found and found.get("version") != ANALYSIS_VERSION:
+        return f"{name} has version {label(found.get('version'))[:40]}, known is {ANALYSIS_VERSION}: it is not shown."
+    return f"{name} is damaged and not shown: `lit-transformer analyze` writes it anew."
 
 
 def _heads(document: dict[str, Any]) -> HeadsFile:
@@ -108,6 +127,11 @@ def _sweep(document: dict[str, Any]) -> SweepFile:
     return SweepFile(
         matches=None if matches is None else pd.DataFrame([_match(match) for match in matches]),
         scaling=None if scaling is None else _scaling(scaling),
+        reasons=tuple(
+            clean(str(document[name])).partition("\n")[0]
+            for name in ("few_heads_reason", "scaling_reason")
+            if document.get(name)
+        ),
     )
 
 

@@ -96,8 +96,12 @@ def _sweep_parts(section: Section, sweep: SweepFile) -> list[str]:
 def _heads_part(section: Section, run: str, found: HeadsFile) -> str:
     figures = [heads_map(found, measure) for measure in MEASURE_TITLES]
     figures += [pruning_figure(found)] if "val/loss" in found.curves else []
-    said = f"{found.model}; on {found.batches} of {found.batches_there} validation batches"
-    return f"<p class=hint><code>{text(run)}</code>: {text(said)}.</p>{section.places(*figures)}"
+    return f"<p class=hint><code>{text(run)}</code>: {text(heads_line(found))}.</p>{section.places(*figures)}"
+
+
+def heads_line(found: HeadsFile) -> str:
+    """What the heads of a run were measured on, as plain text."""
+    return f"{found.model}; on {found.batches} of {found.batches_there} validation batches"
 
 
 def match_lines(matches: pd.DataFrame) -> list[str]:

@@ -106,5 +106,5 @@ def paired_bootstrap(
     if len(statistics) > 1:
         error = error_of(np.cov(drawn, rowvar=False))
         if (error[np.isfinite(error)] > 0).any():
-            standings = stand(sign * values, sign * (drawn - drawn.mean(axis=0)), error)
+            standings = stand(sign * values, [sign * (drawn - drawn.mean(axis=0))], error)
     return Bootstrapped(values=values, low=edges[0], high=edges[1], standings=standings)

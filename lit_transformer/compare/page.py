@@ -12,13 +12,11 @@ from lit_transformer.compare.judging import Judged
 from lit_transformer.compare.paired import OnRows
 from lit_transformer.compare.plain import clean, flatten, label
 from lit_transformer.compare.statistics import Row, rows_of
-from lit_transformer.compare.style import behind_text, bracket, interval_text, mean_text, short, si
+from lit_transformer.compare.style import STANDING_WORDS, behind_text, bracket, interval_text, mean_text, short, si
 from lit_transformer.compare.table import setting_columns
 from lit_transformer.records.run_folder import RunFolder
 
 HEADS = {"parameters": "parameters", "flops": "FLOPs", "tokens_per_second": "tokens/s", "seconds": "seconds"}
-
-MARKS = {"best": "best", "not told apart": "cannot be told from the best", "worse": "worse", "": ""}
 
 
 def text(value: object) -> str:
@@ -66,7 +64,7 @@ def _table_row(row: Row, settings: list[str], costs: list[str], metric: str, see
         fields.append((str(row["n"]), row["n"], "number"))
     if compared:
         fields.append((behind_text(metric, row) if row["standing"] != "best" else "", row["behind"], "number"))
-        fields.append((MARKS[row["standing"]], row["standing"], "mark"))
+        fields.append((STANDING_WORDS[row["standing"]], row["standing"], "mark"))
     fields += [(si(float(row[name])), row[name], "number") for name in costs]
     shown = "".join(
         f'<td{f" class={kind}" if kind else ""} data-value="{text(_sort_value(value))}">{text(shown)}</td>'
@@ -108,7 +106,7 @@ def _rows_row(metric: str, row: Row) -> str:
     behind = behind_text(metric, row) if row["standing"] != "best" else ""
     return (
         f"<tr><td>{text(metric)}<td>{text(row['run'])}<td class=number>{text(value)}<td class=number>{text(behind)}"
-        f"<td>{text(MARKS[row['standing']])}"
+        f"<td>{text(STANDING_WORDS[row['standing']])}"
     )
 
 

@@ -6,6 +6,7 @@ best of 12 equal cells they find a difference in more than 15 and 25 of 100 swee
 choice.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,8 @@ DRAWS = 50_000
 MIN_DRAWS = 2_000
 MAX_ENTRIES = 60_000_000
 """Numbers drawn or compared at most for one test; a sweep of many cells takes fewer draws."""
+BLOCK, PART = 4_000_000, 65_536
+"""Numbers drawn at a time, which bounds the memory, and looked at in one go, which fit a core's cache."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,8 @@ def against_best(
         return None
     score = -fit.means[kept] if lower_is_better else fit.means[kept]
     covariance = fit.covariance[np.ix_(kept, kept)]
-    noise = _draw(covariance, fit.df, draws, random_seed)
-    found = stand(score, fit.sd * noise, fit.sd * error_of(covariance), level)
+    noise = (fit.sd * block for block in _draw(covariance, fit.df, draws, random_seed))
+    found = stand(score, noise, fit.sd * error_of(covariance), level)
     spread = {
         name: _spread(values, kept, len(fit.means))
         for name, values in vars(found).items()
@@ -136,8 +139,9 @@ def error_of(covariance: np.ndarray) -> np.ndarray:
     return error
 
 
-def stand(score: np.ndarray, noise: np.ndarray, error: np.ndarray, level: float = LEVEL) -> Standings:
-    """Standings of scores (cells,), higher is better, from draws of their noise (draws, cells) and `error_of` them.
+def stand(score: np.ndarray, noise: Iterable[np.ndarray], error: np.ndarray, level: float = LEVEL) -> Standings:
+    """Standings of scores (cells,), higher is better, from blocks of draws of their noise, each (draws, cells), and
+    `error_of` them.
 
     A step-down test of the largest distances from a better cell, closed, so the error holds whatever is true of the
     others: the worst cell is held against the largest distance among all cells (Tukey's range), the next one against
@@ -145,18 +149,21 @@ def stand(score: np.ndarray, noise: np.ndarray, error: np.ndarray, level: float 
     """
     error = np.where(error > 0, error, np.inf)  # two cells without noise between them are not told apart
     distance = ((score[None, :] - score[:, None]) / error).max(axis=1)  # (cells,) to whoever beats it
-    drawn = _distances(noise, error)
     order = np.argsort(-distance, kind="stable")
-    widest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[
-        :, ::-1
-    ]  # (draws, cells): among this one and the rest
+    beyond, largest = np.zeros(len(score), dtype=int), []
+    for drawn in _parts(noise):
+        distances = _distances(drawn, error)[:, order[::-1]]
+        widest = np.maximum.accumulate(distances, axis=1)[:, ::-1]  # (draws, cells): among this one and the rest
+        beyond += (widest >= distance[order]).sum(axis=0)
+        largest.append(widest[:, 0])
+    range_drawn = np.concatenate(largest)
     p = np.empty(len(score))
-    p[order] = np.maximum.accumulate((widest >= distance[order]).mean(axis=0))
+    p[order] = np.maximum.accumulate(beyond / len(range_drawn))
     best = int(score.argmax())
     p[best] = 1.0
     worse = p < 1 - level
     behind = score[best] - score
-    margin = np.quantile(widest[:, 0], level) * np.where(np.isinf(error[best]), 0.0, error[best])
+    margin = np.quantile(range_drawn, level) * np.where(np.isinf(error[best]), 0.0, error[best])
     low = np.where(worse, np.maximum(behind - margin, 0.0), behind - margin)
     return Standings(best=best, behind=behind, low=low, high=behind + margin, p=p, worse=worse)
 
@@ -167,16 +174,25 @@ def _spread(values: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
     return full
 
 
-def _draw(covariance: np.ndarray, df: int, draws: int, random_seed: int) -> np.ndarray:
-    """Draws of the means of equal cells in units of the pooled sd, (draws, cells): fewer ones of many cells."""
+def _parts(noise: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The draws (draws, cells) a few at a time."""
+    for block in noise:
+        few = max(1, PART // block.shape[1])
+        yield from (block[first : first + few] for first in range(0, len(block), few))
+
+
+def _draw(covariance: np.ndarray, df: int, draws: int, random_seed: int) -> Iterator[np.ndarray]:
+    """Draws of the means of equal cells in units of the pooled sd, blocks (draws, cells): fewer ones of many cells."""
     count = len(covariance)
     each = count if _equal(error_of(covariance)) else count * count
     draws = max(MIN_DRAWS, min(draws, MAX_ENTRIES // each))
     random = np.random.default_rng(random_seed)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))  # (cells, cells), root @ root.T = covariance
-    noise: np.ndarray = random.standard_normal((draws, count)) @ root.T
-    return noise / np.sqrt(random.chisquare(df, (draws, 1)) / df)
+    for first in range(0, draws, BLOCK // count):
+        rows = min(BLOCK // count, draws - first)
+        noise: np.ndarray = random.standard_normal((rows, count)) @ root.T
+        yield noise / np.sqrt(random.chisquare(df, (rows, 1)) / df)
 
 
 def _equal(error: np.ndarray) -> bool:

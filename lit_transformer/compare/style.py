@@ -22,6 +22,8 @@ LEGEND = {
     "orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom",
     "itemclick": False, "itemdoubleclick": False, "font": {"size": 11},
 }  # fmt: skip
+STANDING_WORDS = {"best": "best", "not told apart": "cannot be told from the best", "worse": "worse", "": ""}
+"""What a page says of `judging.Standing`."""
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MAX_DIGITS = 6
 """Decimals of a mean and its deviation at most."""

@@ -15,8 +15,8 @@ from plotly.offline import get_plotlyjs
 from lit_transformer.compare.comparison import read_comparison
 from lit_transformer.compare.curves import smooth
 from lit_transformer.compare.judging import judge
-from lit_transformer.compare.page import MARKS
 from lit_transformer.compare.report import report_html, write_report
+from lit_transformer.compare.style import STANDING_WORDS
 from lit_transformer.records.run_folder import RunFolder
 from tests.compare.hostile import XSS
 
@@ -272,7 +272,7 @@ def test_lines_of_parallel_coordinates_bars_and_intervals_are_those_of_the_compa
     seen.page.locator("#parallel-0 .axis-title").first.wait_for()
     titles = seen.page.locator("#parallel-0 .axis-title").all_text_contents()
     assert titles == ["num_heads", "num_layers", "parameters", "seconds", "val/loss"]
-    assert column(seen.page, 7) == [MARKS[standing] for standing in judged.cells["standing"]]
+    assert column(seen.page, 7) == [STANDING_WORDS[standing] for standing in judged.cells["standing"]]
     assert seen.page.locator("#findings li").count() == 3 and seen.page.locator("#stops-card").count() == 0
     seen.page.select_option("#map-metric", "state")
     assert "1 failed2 complete" in texts(seen.page)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lit_transformer.compare.comparison import Comparison, comparison_of
 from lit_transformer.compare.dashboard.live_run import LiveRun, Mark, mark_of, run_id
+from lit_transformer.compare.dashboard.standing import Judging
 from lit_transformer.compare.dashboard.walk import Walk
 from lit_transformer.compare.plan import Plan, read_plan
 from lit_transformer.compare.read import Row, existing_folder, gather, read_run
@@ -63,6 +64,7 @@ class LiveIndex:
 
     def __init__(self, directory: str | Path) -> None:
         self.root = existing_folder(directory)
+        self.judging = Judging()
         self._walk = Walk(self.root)
         self._lock = threading.Lock()
         self._runs: dict[str, LiveRun] = {}  # by path

@@ -1,9 +1,10 @@
 """What all pages are made of: labelled controls, figures that can be saved, states, links by id."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import dash_ag_grid
 from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
@@ -20,6 +21,8 @@ GRAPH_CONFIG: Any = {
 }
 MAX_OPTIONS = 200
 """Choices shown in one menu: a run of ten thousand settings is searched in, not scrolled through."""
+GRID_CLASS = "ag-theme-quartz-auto-dark"
+GRID_OPTIONS: Any = {"suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True}
 PAGES = (("/", "Runs"), ("/curves", "Curves"), ("/sweep", "Sweep"), ("/compare", "Compare"))
 
 
@@ -91,6 +94,17 @@ def graph(id: str, *, tall: bool = False) -> Component:
     )
 
 
+def plotted(figure: Any, id: str = "") -> Component:
+    """A figure that no callback changes, and a button that saves it as SVG."""
+    known: dict[str, Any] = {"id": id} if id else {}
+    return html.Figure(
+        [
+            html.Button("SVG", className="save", title="Save this figure as SVG"),
+            dcc.Graph(figure=figure, config=GRAPH_CONFIG, className="plot", responsive=True, **known),
+        ]
+    )
+
+
 def state(status: str) -> Component:
     """A run's state as a word in its colour."""
     return html.Span(status, className=f"state {status if status.isalpha() and status.isascii() else 'damaged'}")
@@ -132,6 +146,36 @@ def smoothing(id: str, value: float) -> Component:
 def message(*lines: str) -> Component:
     """What a page says where it has nothing to show."""
     return html.Div([html.P(line) for line in lines], className="card empty", role="status")
+
+
+def table(
+    id: str,
+    file: str,
+    *,
+    columns: Sequence[dict[str, Any]] = (),
+    rows: Sequence[dict[str, Any]] = (),
+    look: str = "",
+    defaults: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    row_id: str = "",
+) -> dash_ag_grid.AgGrid:
+    """A table to sort, resize, copy from and save as `file`.
+
+    `defaults` hold for every column and `options` for the grid, over those that all tables share; `look` is a class of
+    its own, `row_id` the script by which a row is known again.
+    """
+    known: dict[str, Any] = {"getRowId": row_id} if row_id else {}
+    return dash_ag_grid.AgGrid(
+        id=id,
+        columnDefs=list(columns),
+        rowData=list(rows),
+        defaultColDef={"sortable": True, "resizable": True, "useValueFormatterForExport": False, **(defaults or {})},
+        dashGridOptions={**GRID_OPTIONS, **(options or {})},
+        csvExportParams={"fileName": file},
+        className=f"{GRID_CLASS} {look}".strip(),
+        style={"height": None},
+        **known,
+    )
 
 
 def save_as_csv(app: Dash, table: str, button: str) -> None:

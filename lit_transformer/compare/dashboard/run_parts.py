@@ -4,14 +4,13 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-import dash_ag_grid
 import numpy as np
 from dash import dcc, html
 from dash.development.base_component import Component
 
 from lit_transformer.compare.dashboard.curve_figure import Curve, Drawn, curve_figure
 from lit_transformer.compare.dashboard.live_run import LiveRun
-from lit_transformer.compare.dashboard.parts import duration, state
+from lit_transformer.compare.dashboard.parts import duration, state, table
 from lit_transformer.compare.dashboard.samples import read_end
 from lit_transformer.compare.plain import clean, flatten, label, printable
 from lit_transformer.compare.read import FIELDS, Row
@@ -19,7 +18,6 @@ from lit_transformer.compare.style import OKABE_ITO, figure_of, si
 
 LOG_BYTES = 48_000
 MAX_ERROR = 6_000
-GRID_CLASS = "ag-theme-quartz-auto-dark"
 
 
 def facts(run: LiveRun, row: Row) -> list[Component]:
@@ -69,20 +67,18 @@ def settings_grid(run: LiveRun, swept: Sequence[str]) -> Component:
         {"key": key, "value": clean(label(config[key])), "origin": clean(origins.get(key, "")), "swept": key in swept}
         for key in keys
     ]  # fmt: skip
-    return dash_ag_grid.AgGrid(
-        id="run-settings",
-        rowData=rows,
-        columnDefs=[
+    return table(
+        "run-settings",
+        "config.csv",
+        rows=rows,
+        columns=[
             {"field": "key", "headerName": "setting", "flex": 2, "minWidth": 160, "tooltipField": "key"},
             {"field": "value", "headerName": "value", "flex": 2, "minWidth": 120, "tooltipField": "value"},
             {"field": "origin", "headerName": "origin", "flex": 1, "minWidth": 110, "tooltipField": "origin"},
         ],
-        defaultColDef={"sortable": True, "resizable": True, "filter": "agTextColumnFilter", "floatingFilter": True},
-        dashGridOptions={"suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True},
-        csvExportParams={"fileName": "config.csv"},
-        className=f"{GRID_CLASS} settings",
-        style={"height": None},
-    )  # fmt: skip
+        look="settings",
+        defaults={"filter": "agTextColumnFilter", "floatingFilter": True},
+    )
 
 
 def overlay(run: LiveRun, metrics: Sequence[str], how: Drawn) -> dict[str, Any]:

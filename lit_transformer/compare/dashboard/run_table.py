@@ -58,17 +58,28 @@ def shown_value(value: object) -> object:
     return label(value)
 
 
-def run_rows(view: View, columns: Sequence[str]) -> list[dict[str, object]]:
-    """One row a run; `c0`, `c1` ... are the columns, whose own names may hold anything."""
-    rows = []
+def fields_of(columns: Sequence[str], slots: Sequence[str] = ()) -> dict[str, str]:
+    """The field of each column: `c0`, `c1` ... by its place in `slots`, since its own name may hold anything.
+
+    A column keeps its field while a page is open, and so its filter and its place in the order of rows.
+    """
+    places = {name: place for place, name in enumerate(dict.fromkeys([*slots, *columns]))}
+    return {name: f"c{places[name]}" for name in columns}
+
+
+def run_rows(view: View, columns: Sequence[str], slots: Sequence[str] = ()) -> list[dict[str, object]]:
+    """One row a run, with the `fields_of` its columns."""
+    rows, fields = [], fields_of(columns, slots)
     for id, row in zip(view.ids, view.rows, strict=True):
         eta = view.etas.get(id)
-        cells = {f"c{place}": shown_value(value_of(row, name, eta)) for place, name in enumerate(columns)}
+        cells = {field: shown_value(value_of(row, name, eta)) for name, field in fields.items()}
         rows.append({"id": id, "run": row.run, "status": row.status, "colour": colour_of(view.colours[id]), **cells})
     return rows
 
 
-def group_rows(view: View, columns: Sequence[str], keys: Sequence[str]) -> list[dict[str, object]]:
+def group_rows(
+    view: View, columns: Sequence[str], keys: Sequence[str], slots: Sequence[str] = ()
+) -> list[dict[str, object]]:
     """One row a group of runs alike in `keys`: mean, sd and count of each number over its complete runs.
 
     `c0` is the mean, `c0s` the sample standard deviation; a text stands where all runs of the group share it.
@@ -77,7 +88,8 @@ def group_rows(view: View, columns: Sequence[str], keys: Sequence[str]) -> list[
     for id, row in zip(view.ids, view.rows, strict=True):
         groups.setdefault(tuple(label(value_of(row, key, None)) for key in keys), []).append((id, row))
     ordered = sorted(groups.items(), key=lambda item: [order(_as_number(part)) for part in item[0]])
-    return [_group(point, members, columns, keys, view) for point, members in ordered]
+    fields = fields_of(columns, slots)
+    return [_group(point, members, fields, keys, view) for point, members in ordered]
 
 
 def _as_number(text: str) -> object:
@@ -94,7 +106,7 @@ def counted(rows: Sequence[Row]) -> list[Row]:
 
 
 def _group(
-    point: tuple[str, ...], members: list[tuple[str, Row]], columns: Sequence[str], keys: Sequence[str], view: View
+    point: tuple[str, ...], members: list[tuple[str, Row]], fields: dict[str, str], keys: Sequence[str], view: View
 ) -> dict[str, object]:
     rows = [row for _, row in members]
     states = {status: sum(row.status == status for row in rows) for status in dict.fromkeys(row.status for row in rows)}
@@ -106,18 +118,18 @@ def _group(
         "count": len(rows),
     }
     numbers = counted(rows)
-    for place, name in enumerate(columns):
+    for name, field in fields.items():
         values = [value_of(row, name, None) for row in rows]
         if name in keys or len({label(value) for value in values}) == 1:
-            group[f"c{place}"] = shown_value(values[0])
+            group[field] = shown_value(values[0])
             continue
         if any(name in row.config for row in rows):  # a setting: nobody wants the mean of seeds
             distinct = list(dict.fromkeys(label(value) for value in values))
-            group[f"c{place}"] = ", ".join(distinct[:4]) + (" ..." if len(distinct) > 4 else "")
+            group[field] = ", ".join(distinct[:4]) + (" ..." if len(distinct) > 4 else "")
             continue
         mean, sd, n = mean_sd(number(value_of(row, name, None)) for row in numbers)
         if n:
-            group |= {f"c{place}": mean, f"c{place}s": sd if math.isfinite(sd) else None, f"c{place}n": n}
+            group |= {field: mean, f"{field}s": sd if math.isfinite(sd) else None, f"{field}n": n}
     return group
 
 

@@ -10,8 +10,10 @@ import plotly.graph_objects as go
 
 from lit_transformer.compare.comparison import Comparison
 from lit_transformer.compare.dashboard.index import LiveIndex, Sweep
-from lit_transformer.compare.dashboard.live_run import run_id
+from lit_transformer.compare.dashboard.live_run import LiveRun, run_id
 from lit_transformer.compare.dashboard.query import bounded
+from lit_transformer.compare.dashboard.standing import by_metric, with_standing
+from lit_transformer.compare.judging import Judged
 from lit_transformer.compare.statistics import summarise
 from lit_transformer.compare.stops import COLUMNS, read_stops
 
@@ -22,6 +24,20 @@ Brushes = dict[str, list[list[float]]]
 def cells_of(comparison: Comparison, metric: str) -> pd.DataFrame:
     """The cells with mean, sd and n of `metric`; see `statistics.summarise`."""
     return summarise(comparison.runs, comparison.cell_keys, metric)
+
+
+def judged_cells(index: LiveIndex, comparison: Comparison, metric: str) -> tuple[pd.DataFrame, Judged | None]:
+    """The cells by `metric` with their standing as far as it is known soon, and the judgement that says it."""
+    judging = by_metric(comparison, metric)
+    judged = None if judging is None else index.judging.ask(judging)
+    return with_standing(cells_of(comparison, metric), judged, comparison.cell_keys), judged
+
+
+def cell_of(index: LiveIndex, run: LiveRun) -> Sweep | None:
+    """The sweep that a run is a planned cell of; None for a run by itself."""
+    name, folder = run.run.path.name, run.run.path.parent
+    near = [sweep for sweep in index.view.sweeps if sweep.plan is not None and sweep.folder.cells == folder]
+    return next((s for s in near if s.plan and any(cell.cell == name for cell in s.plan.cells)), None)
 
 
 def ids_of(comparison: Comparison) -> list[str]:

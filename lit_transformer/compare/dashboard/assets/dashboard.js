@@ -5,10 +5,13 @@
   const unchanged = () => dashNow.no_update;
 
   dashNow.lit_transformer = {
-    // The state of the page in its address, without a new entry in the history for each key that is typed.
-    address(search) {
-      if (typeof search === "string" && search !== window.location.search) {
-        window.history.replaceState(window.history.state, "", window.location.pathname + search);
+    // The state of the page in its address, without a new entry in the history for each key that is typed. An answer
+    // that names its page comes too late once another one is shown.
+    address(state) {
+      if (typeof state !== "string") return unchanged();
+      const at = (state + "?").indexOf("?"), path = state.slice(0, at) || window.location.pathname, search = state.slice(at);
+      if (path === window.location.pathname && search !== window.location.search) {
+        window.history.replaceState(window.history.state, "", path + search);
       }
       return unchanged();
     },

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import dash_ag_grid
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
@@ -11,9 +10,8 @@ from lit_transformer.compare.dashboard.choose import chosen
 from lit_transformer.compare.dashboard.curve_data import curves_of, metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn, curve_figure
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, graph, menu, message, save_as_csv, smoothing
+from lit_transformer.compare.dashboard.parts import control, graph, menu, message, save_as_csv, smoothing, table
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text, texts
-from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
 from lit_transformer.compare.dashboard.run_table import shown_value
 from lit_transformer.compare.dashboard.sample_panel import register_panel, sample_panel
 from lit_transformer.compare.plain import label
@@ -65,27 +63,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
 
 
 def _table(id: str) -> Component:
-    return dash_ag_grid.AgGrid(
-        id=id,
-        rowData=[],
-        columnDefs=[],
-        defaultColDef={
-            "resizable": True,
-            "sortable": True,
-            "useValueFormatterForExport": False,
-            "minWidth": 120,
-            "flex": 1,
-        },
-        dashGridOptions={
-            "suppressFieldDotNotation": True,
-            "enableCellTextSelection": True,
-            "ensureDomOrder": True,
-            "domLayout": "autoHeight",
-        },
-        csvExportParams={"fileName": f"{id}.csv"},
-        className=GRID_CLASS,
-        style={"height": None},
-    )
+    return table(id, f"{id}.csv", defaults={"minWidth": 120, "flex": 1}, options={"domLayout": "autoHeight"})
 
 
 def _save(id: str) -> Component:
@@ -125,15 +103,15 @@ def config_rows(rows: Sequence[Row]) -> list[dict[str, object]]:
 def metric_rows(rows: Sequence[Row]) -> list[dict[str, object]]:
     """One row for each metric and cost that one of the runs has."""
     names = dict.fromkeys(sorted({name for row in rows for name in row.metrics}))
-    table: list[dict[str, object]] = [
+    found: list[dict[str, object]] = [
         {"name": name, **{f"r{place}": shown_value(row.metrics.get(name)) for place, row in enumerate(rows)}}
         for name in list(names)[:1_000]
     ]
     for name in FIELDS:
         if any(row.fields.get(name) is not None for row in rows):
             cells = {f"r{place}": shown_value(row.fields.get(name)) for place, row in enumerate(rows)}
-            table.append({"name": name, **cells})
-    return [{"name": "status", **{f"r{place}": row.status for place, row in enumerate(rows)}}, *table]
+            found.append({"name": name, **cells})
+    return [{"name": "status", **{f"r{place}": row.status for place, row in enumerate(rows)}}, *found]
 
 
 def _rows(view: View, ids: Sequence[str]) -> list[Row]:
@@ -180,8 +158,8 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
     def show_samples(wanted: object) -> Any:
         return sample_panel("compare", index.runs(chosen(index.view, texts(wanted, MOST), "") if texts(wanted) else []))
 
-    for table in ("compare-config", "compare-metrics"):
-        save_as_csv(app, table, f"{table}-csv")
+    for name in ("compare-config", "compare-metrics"):
+        save_as_csv(app, name, f"{name}-csv")
 
     @app.callback(
         Output("query", "data", allow_duplicate=True),

@@ -5,11 +5,21 @@ from typing import Any
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from lit_transformer.compare.dashboard.curve_data import metric_names
+from lit_transformer.compare.dashboard.analysis_panel import analysis_panel, register_analysis
+from lit_transformer.compare.dashboard.curve_data import metric_names, newest_change
 from lit_transformer.compare.dashboard.curve_figure import Drawn
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.pages.curves import window_of, zoom_of
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, save_as_csv, smoothing
+from lit_transformer.compare.dashboard.parts import (
+    GRAPH_CONFIG,
+    control,
+    graph,
+    href,
+    menu,
+    message,
+    save_as_csv,
+    smoothing,
+)
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text, texts
 from lit_transformer.compare.dashboard.run_parts import (
     command_list,
@@ -20,6 +30,8 @@ from lit_transformer.compare.dashboard.run_parts import (
     system_figures,
 )
 from lit_transformer.compare.dashboard.sample_panel import register_panel, sample_panel
+from lit_transformer.compare.dashboard.standing import LONGEST, cell_sentence
+from lit_transformer.compare.dashboard.sweep_data import cell_of, ids_of
 
 PATH = "/run"
 MOST = 8
@@ -38,6 +50,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
         [
             html.H1(run.name),
             html.Div(facts(run, row), id="run-facts", className="card"),
+            html.P(id="run-standing", className="hint"),
             html.Div(
                 [
                     control("Metrics", menu("run-metrics", names, chosen, multi=True), wide=True),
@@ -59,11 +72,13 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 className="card",
             ),
             sample_panel("run", [run]),
+            analysis_panel("run"),
             html.Section([html.H2("Machine"), html.Div(id="run-system", className="pair")], className="card"),
             html.Section([html.H2("Log"), html.Pre(id="run-log-text", tabIndex=0)], className="card"),
             dcc.Store(id="run-id", data=run.id),
             dcc.Store(id="run-zoom"),
             dcc.Store(id="run-drawn", data=-1),
+            dcc.Store(id="run-judged", data=-1),
         ]
     )
 
@@ -76,7 +91,9 @@ def _usual(names: list[str]) -> list[str]:
 def register(app: Dash, index: LiveIndex) -> None:
     """The page follows its controls and the run."""
     _register_controls(app, index)
+    _register_standing(app, index)
     register_panel(app, index, "run")
+    register_analysis(app, index, "run", "run-id")
 
     @app.callback(Output("run-zoom", "data"), Input("run-figure", "relayoutData"), prevent_initial_call=True)
     def zoom(change: object) -> Any:
@@ -121,6 +138,30 @@ def register(app: Dash, index: LiveIndex) -> None:
             for shown in system_figures(run)
         ]
         return figure, facts(run, row), machine or "Nothing was measured yet.", log_text(run) or "No log.", changed
+
+
+def _register_standing(app: Dash, index: LiveIndex) -> None:
+    """Where the cell of a sweep's run stands among the others, whichever of them changed."""
+
+    @app.callback(
+        Output("run-standing", "children"),
+        Output("run-judged", "data"),
+        Input("version", "data"),
+        State("run-id", "data"),
+        State("run-judged", "data"),
+    )
+    def stand(_: object, id: object, judged: object) -> Any:
+        run = index.run(text(id))
+        sweep = cell_of(index, run) if run else None
+        if run is None or sweep is None:
+            return no_update, no_update
+        comparison = index.comparison(sweep.id)
+        newest = newest_change(index, ids_of(comparison))
+        if newest == judged:
+            return no_update, no_update
+        said = cell_sentence(comparison, index.judging.ask(comparison, LONGEST), run.name)
+        link = html.A(sweep.name, href=href("/sweep", sweep=sweep.id))  # its own security policy: see app.py
+        return ["A cell of ", link, f". {said}"], newest
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:

@@ -1,43 +1,53 @@
 """The page of all runs: a table to search, sort, filter and group, live while they train."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import dash_ag_grid
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison
+from lit_transformer.compare.dashboard.grid_state import (
+    filters_of,
+    sorting_of,
+    written_filters,
+    written_sorting,
+)
 from lit_transformer.compare.dashboard.index import LiveIndex, View
-from lit_transformer.compare.dashboard.parts import control, href, menu, offered, picked, save_as_csv
+from lit_transformer.compare.dashboard.parts import (
+    GRID_OPTIONS,
+    control,
+    href,
+    menu,
+    offered,
+    picked,
+    save_as_csv,
+    table,
+)
 from lit_transformer.compare.dashboard.query import Query, search_of, text, texts
+from lit_transformer.compare.dashboard.run_columns import column_defs, in_order, named_fields, numeric_fields
 from lit_transformer.compare.dashboard.run_table import (
     MAX_COLUMNS,
     all_columns,
     default_columns,
-    format_of,
     group_rows,
-    is_number,
     run_rows,
 )
-from lit_transformer.compare.style import short
 
 PATH = "/"
-GRID_OPTIONS = {
-    "suppressFieldDotNotation": True,
+RUNS_OPTIONS = {
     "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
     "selectionColumnDef": {"pinned": "left", "width": 46},
     "animateRows": False,
-    "enableCellTextSelection": True,
-    "ensureDomOrder": True,
     "suppressDragLeaveHidesColumns": True,
     "tooltipShowDelay": 300,
 }
 
 
 def layout(index: LiveIndex, query: Query) -> Component:
-    """The page as the address says: `q` is searched for, `cols` are shown, `group` by which runs are averaged."""
+    """The page as the address says: `q` is searched for, `cols` are shown, `group` by which runs are averaged,
+    `filter` and `sort` by column."""
     view = index.view
     comparison = index.comparison() if view.rows else None
     names = all_columns(comparison) if comparison else []
@@ -61,32 +71,38 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 className="controls",
             ),
             _grid(query),
+            dcc.Store(id="runs-slots", data=columns),
+            dcc.Store(id="runs-asked", data=_asked(query, comparison, columns, bool(keys))),
         ]
     )
 
 
 def _grid(query: Query) -> Component:
-    return dash_ag_grid.AgGrid(
-        id="runs-grid",
-        columnDefs=[],
-        rowData=[],
-        getRowId="params.data.id",
-        columnSize=None,
-        defaultColDef={
-            "sortable": True,
-            "resizable": True,
-            "useValueFormatterForExport": False,
+    return table(
+        "runs-grid",
+        "runs.csv",
+        look="table",
+        defaults={
             "filter": True,
             "floatingFilter": True,
             "minWidth": 90,
             "wrapHeaderText": True,
             "autoHeaderHeight": True,
         },
-        dashGridOptions={**GRID_OPTIONS, "quickFilterText": query.text("q")},
-        csvExportParams={"fileName": "runs.csv"},
-        className="ag-theme-quartz-auto-dark table",
-        style={"height": None},
+        options={**RUNS_OPTIONS, "quickFilterText": query.text("q")},
+        row_id="params.data.id",
     )
+
+
+def _asked(query: Query, comparison: Comparison | None, columns: Sequence[str], grouped: bool) -> dict[str, Any]:
+    """The filters and the order that the address asks for, until the table is there and takes them."""
+    if comparison is None:
+        return {}
+    fields, numeric = named_fields(columns, columns), numeric_fields(column_defs(comparison, columns, grouped))
+    return {
+        "filters": filters_of(query.text("filter"), fields, numeric),
+        "order": list(sorting_of(query.several("sort"), fields).items()),
+    }
 
 
 def _chosen(comparison: Comparison | None, wanted: Sequence[str]) -> list[str]:
@@ -94,49 +110,6 @@ def _chosen(comparison: Comparison | None, wanted: Sequence[str]) -> list[str]:
         return []
     known = set(all_columns(comparison))
     return [name for name in wanted if name in known][:MAX_COLUMNS] or default_columns(comparison)
-
-
-def column_defs(comparison: Comparison, columns: Sequence[str], grouped: bool) -> list[dict[str, Any]]:
-    """The table's columns as AG Grid takes them; a name is text in a heading and never a field."""
-    defs: list[dict[str, Any]] = [
-        {
-            "field": "run",
-            "headerName": "group" if grouped else "run",
-            "pinned": "left",
-            "minWidth": 240,
-            "flex": 2,
-            "cellRenderer": "RunLink",
-            "filter": "agTextColumnFilter",
-            "tooltipField": "run",
-        },
-        {
-            "field": "status",
-            "headerName": "status",
-            "width": 120,
-            "cellRenderer": "RunState",
-            "filter": "agTextColumnFilter",
-        },
-    ]
-    if grouped:
-        defs.append({"field": "count", "headerName": "runs", "width": 90, "filter": "agNumberColumnFilter"})
-    shorts = [short(name) for name in columns]
-    for place, name in enumerate(columns):
-        numeric = is_number(comparison, name) or name == "eta"
-        column: dict[str, Any] = {
-            "field": f"c{place}",
-            "headerName": short(name) if shorts.count(short(name)) == 1 else name,
-            "headerTooltip": name,
-            "filter": "agNumberColumnFilter" if numeric else "agTextColumnFilter",
-            "flex": 1,
-            "minWidth": 110 if name != "error" else 220,
-        }
-        if numeric:
-            column["type"] = "rightAligned"
-            column["valueFormatter"] = {"function": f"{format_of(name)}(params)"}
-        if name == "error":
-            column["tooltipField"] = f"c{place}"
-        defs.append(column)
-    return defs
 
 
 def summary(view: View, notes: Sequence[str]) -> str:
@@ -158,21 +131,33 @@ def register(app: Dash, index: LiveIndex) -> None:
         Output("runs-grid", "columnDefs"),
         Output("runs-grid", "rowData"),
         Output("runs-summary", "children"),
+        Output("runs-slots", "data"),
+        Output("runs-grid", "filterModel"),
         Input("runs-columns", "value"),
         Input("runs-group", "value"),
         Input("version", "data"),
+        State("runs-slots", "data"),
+        State("runs-grid", "filterModel"),
+        State("runs-asked", "data"),
     )
-    def fill(columns: object, group: object, _: object) -> Any:
+    def fill(columns: object, group: object, _: object, slots: object, filters: object, asked: object) -> Any:
         view = index.refresh()
         told = summary(view, view.notes)
         if not view.rows:
-            return [], [], told
+            return [], [], told, no_update, no_update
         comparison = index.comparison()
         shown = _chosen(comparison, texts(columns))
         keys = [key for key in texts(group) if key in set(all_columns(comparison))]
-        rows = group_rows(view, shown, keys) if keys else run_rows(view, shown)
-        live = ctx.triggered_id == "version"
-        return no_update if live else column_defs(comparison, shown, bool(keys)), rows, told
+        known = list(dict.fromkeys([*texts(slots), *shown]))
+        rows = group_rows(view, shown, keys, known) if keys else run_rows(view, shown, known)
+        if ctx.triggered_id == "version" and texts(slots) == known:
+            return no_update, rows, told, no_update, no_update
+        defs = column_defs(comparison, shown, bool(keys), known)
+        defs = in_order(defs, asked)
+        there = {column["field"] for column in defs}
+        model = filters if isinstance(filters, dict) else {}
+        kept = {field: asked for field, asked in model.items() if field in there}
+        return defs, rows, told, known, no_update if kept == model else kept
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:
@@ -190,7 +175,7 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
 
     @app.callback(Output("runs-grid", "dashGridOptions"), Input("runs-search", "value"), prevent_initial_call=True)
     def search_for(wanted: object) -> Any:
-        return {**GRID_OPTIONS, "quickFilterText": text(wanted)}
+        return {**GRID_OPTIONS, **RUNS_OPTIONS, "quickFilterText": text(wanted)}
 
     save_as_csv(app, "runs-grid", "runs-csv")
 
@@ -206,13 +191,45 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         ]
 
     @app.callback(
+        Output("runs-grid", "filterModel", allow_duplicate=True),
+        Output("runs-asked", "data"),
+        Input("runs-grid", "columnState"),
+        State("runs-asked", "data"),
+        prevent_initial_call=True,
+    )
+    def take(state: object, asked: object) -> Any:
+        """The table forgets filters that it is made with, and takes them once its columns are there."""
+        if not state or not asked:
+            return no_update, no_update
+        filters = asked.get("filters") if isinstance(asked, Mapping) else None
+        return filters if isinstance(filters, dict) and filters else no_update, {}
+
+    @app.callback(
         Output("query", "data", allow_duplicate=True),
         Input("runs-search", "value"),
         Input("runs-columns", "value"),
         Input("runs-group", "value"),
+        Input("runs-slots", "data"),
+        Input("runs-grid", "filterModel"),
+        Input("runs-grid", "columnState"),
+        Input("runs-asked", "data"),
         prevent_initial_call=True,
     )
-    def address(search: object, columns: object, group: object) -> str:
-        shown = texts(columns)
-        usual = index.view.rows and shown == default_columns(index.comparison())
-        return search_of({"q": text(search), "group": texts(group), "cols": [] if usual else shown})
+    def address(
+        search: object, columns: object, group: object, slots: object, filters: object, state: object, asked: object
+    ) -> Any:
+        if asked or not index.view.rows:  # the table has not taken yet what the address says
+            return no_update
+        comparison = index.comparison()
+        shown = _chosen(comparison, texts(columns))
+        defs = column_defs(comparison, shown, bool(texts(group)), texts(slots))
+        fields = named_fields(shown, texts(slots))
+        return PATH + search_of(
+            {
+                "q": text(search),
+                "group": texts(group),
+                "cols": [] if shown == default_columns(comparison) else shown,
+                "filter": written_filters(filters, fields, numeric_fields(defs)),
+                "sort": written_sorting(state, fields),
+            }
+        )

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-import dash_ag_grid
 import pandas as pd
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
+from lit_transformer.compare.dashboard.analysis_panel import analysis_panel, register_analysis
+from lit_transformer.compare.dashboard.cell_table import cell_columns, cell_rows
 from lit_transformer.compare.dashboard.curve_data import newest_change
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, save_as_csv
+from lit_transformer.compare.dashboard.parts import control, graph, menu, message, plotted, save_as_csv, table
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
-from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
-from lit_transformer.compare.dashboard.run_table import shown_value
+from lit_transformer.compare.dashboard.standing import LONGEST, by_metric, said_of
 from lit_transformer.compare.dashboard.sweep_data import (
     brushed,
     cells_of,
@@ -24,6 +24,7 @@ from lit_transformer.compare.dashboard.sweep_data import (
     first_two,
     ids_of,
     inside,
+    judged_cells,
     stops_of,
 )
 from lit_transformer.compare.figures import (
@@ -36,12 +37,11 @@ from lit_transformer.compare.figures import (
 )
 from lit_transformer.compare.heatmap import REDUCERS, heatmap
 from lit_transformer.compare.importance import anova, ped_anova
-from lit_transformer.compare.statistics import rows_of
-from lit_transformer.compare.style import short
 
 PATH = "/sweep"
 MAX_FACTORS = 12
 COSTS = ("parameters", "flops", "seconds")
+_LIVE: Any = {"aria-label": "What the runs say", "aria-live": "polite"}
 
 
 def layout(index: LiveIndex, query: Query) -> Component:
@@ -76,6 +76,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
                 ],
                 className="controls",
             ),
+            html.Section(id="sweep-verdict", className="card", **_LIVE),
             html.Div([graph("sweep-map"), graph("sweep-states")], className="pair"),
             graph("sweep-parallel"),
             html.P("Drag along an axis to brush it; click beside a brush to take it away.", className="hint"),
@@ -86,8 +87,11 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.Div(id="sweep-why", className="pair"),
             html.Div(id="sweep-costs", className="pair"),
             html.Div(id="sweep-stops"),
+            analysis_panel("sweep"),
             dcc.Store(id="sweep-shown", data=id),
             dcc.Store(id="sweep-brushes"),
+            dcc.Store(id="sweep-judged"),
+            dcc.Store(id="sweep-unmarked"),
             dcc.Store(id="sweep-drawn", data=-1),
             dcc.Store(id="sweep-explained", data=-1),
         ]
@@ -95,40 +99,12 @@ def layout(index: LiveIndex, query: Query) -> Component:
 
 
 def _table() -> Component:
-    return dash_ag_grid.AgGrid(
-        id="sweep-cells",
-        rowData=[],
-        columnDefs=[],
-        defaultColDef={
-            "sortable": True,
-            "resizable": True,
-            "useValueFormatterForExport": False,
-            "filter": True,
-            "flex": 1,
-            "minWidth": 100,
-        },
-        dashGridOptions={"suppressFieldDotNotation": True, "enableCellTextSelection": True, "ensureDomOrder": True},
-        csvExportParams={"fileName": "cells.csv"},
-        className=f"{GRID_CLASS} settings",
-        style={"height": None},
+    return table(
+        "sweep-cells",
+        "cells.csv",
+        look="settings",
+        defaults={"filter": True, "flex": 1, "minWidth": 100, "wrapHeaderText": True, "autoHeaderHeight": True},
     )
-
-
-def cell_columns(comparison: Comparison, metric: str) -> list[dict[str, Any]]:
-    """The table's columns: what makes a cell, then its number, spread, seeds and state."""
-    keys = [{"field": f"k{place}", "headerName": short(key)} for place, key in enumerate(comparison.cell_keys)]
-    number = {
-        "filter": "agNumberColumnFilter",
-        "type": "rightAligned",
-        "valueFormatter": {"function": "measured(params)"},
-    }
-    return [
-        *keys,
-        {"field": "mean", "headerName": metric, **number},
-        {"field": "sd", "headerName": "sd", **number},
-        {"field": "n", "headerName": "n", **number},
-        {"field": "status", "headerName": "status", "cellRenderer": "RunState"},
-    ]
 
 
 def _asked(index: LiveIndex, id: object, metric: object) -> tuple[Comparison, str]:
@@ -141,14 +117,17 @@ def _asked(index: LiveIndex, id: object, metric: object) -> tuple[Comparison, st
 def register(app: Dash, index: LiveIndex) -> None:
     """Figures follow their controls, brushes and the disk."""
     _register_cells(app, index)
+    _register_standing(app, index)
     _register_reasons(app, index)
     _register_controls(app, index)
+    register_analysis(app, index, "sweep", "sweep-shown")
 
     @app.callback(
         Output("sweep-map", "figure"),
         Output("sweep-states", "figure"),
         Output("sweep-parallel", "figure"),
         Output("sweep-drawn", "data"),
+        Output("sweep-unmarked", "data"),
         Input("sweep-metric", "value"),
         Input("sweep-x", "value"),
         Input("sweep-y", "value"),
@@ -159,23 +138,26 @@ def register(app: Dash, index: LiveIndex) -> None:
     )
     def draw(metric: object, x: object, y: object, reducer: object, _: object, id: object, drawn: object) -> Any:
         if not index.refresh().rows:
-            return (no_update,) * 4
+            return (no_update,) * 5
         comparison, name = _asked(index, id, metric)
         newest = newest_change(index, ids_of(comparison))
         keys = comparison.factors[:MAX_FACTORS]
         if (ctx.triggered_id == "version" and newest == drawn) or not keys:
-            return (no_update,) * 4
-        cells, goal = cells_of(comparison, name), goal_of(name, comparison)
+            return (no_update,) * 5
+        cells, judged = judged_cells(index, comparison, name)
         across, up = first_two(keys, text(x), text(y))
-        assert across is not None
-        how: Any = reducer if reducer in REDUCERS else "best"
-        figures = [
-            heatmap(cells, x=across, y=up, metric=name, goal=goal, reducer=how),
-            state_map(comparison.runs, x=across, y=up),
-        ]
-        lines = parallel_coordinates(cells, keys, metric=name, goal=goal, costs=COSTS[:2])
+        figures = [_map(comparison, cells, name, x, y, reducer), state_map(comparison.runs, x=across, y=up)]
+        lines = parallel_coordinates(cells, keys, metric=name, goal=goal_of(name, comparison), costs=COSTS[:2])
         unchanged = ctx.triggered_id in ("sweep-x", "sweep-y", "sweep-reducer")
-        return *figures, no_update if unchanged else lines, newest
+        return *figures, no_update if unchanged else lines, newest, judged is None
+
+
+def _map(comparison: Comparison, cells: pd.DataFrame, metric: str, x: object, y: object, reducer: object) -> Any:
+    """The map of cells over the two settings that a page asks for."""
+    across, up = first_two(comparison.factors[:MAX_FACTORS], text(x), text(y))
+    assert across is not None
+    how: Any = reducer if reducer in REDUCERS else "best"
+    return heatmap(cells, x=across, y=up, metric=metric, goal=goal_of(metric, comparison), reducer=how)
 
 
 def _register_cells(app: Dash, index: LiveIndex) -> None:
@@ -203,26 +185,69 @@ def _register_cells(app: Dash, index: LiveIndex) -> None:
         if not index.view.rows:
             return no_update, no_update, no_update
         comparison, name = _asked(index, id, metric)
-        cells, goal = cells_of(comparison, name), goal_of(name, comparison)
-        shown, kept = cells, {}
-        if brushes:
-            keys = comparison.factors[:MAX_FACTORS]
-            lines = parallel_coordinates(cells, keys, metric=name, goal=goal, costs=COSTS[:2])
-            axes: Any = lines.data
-            kept = clean_brushes(brushes, len(axes[0].dimensions) if axes else 0)
-            shown = drawn_rows(cells).iloc[inside(lines, kept)] if kept else cells
-        rows = [
-            {
-                "mean": shown_value(row["mean"]),
-                "sd": shown_value(row["sd"]),
-                "n": row["n"],
-                "status": row["status"],
-                **{f"k{place}": shown_value(row[key]) for place, key in enumerate(comparison.cell_keys)},
-            }
-            for row in rows_of(shown)
-        ]
-        told = f"{len(rows)} of {len(cells)} cells are brushed" if kept else f"{len(cells)} cells"
-        return cell_columns(comparison, name), rows, told
+        cells, judged = judged_cells(index, comparison, name)
+        shown, kept = _brushed_cells(comparison, cells, name, brushes)
+        told = f"{len(shown)} of {len(cells)} cells are brushed" if kept else f"{len(cells)} cells"
+        return cell_columns(comparison, name, cells, judged), cell_rows(comparison, shown), told
+
+
+def _brushed_cells(
+    comparison: Comparison, cells: pd.DataFrame, metric: str, brushes: object
+) -> tuple[pd.DataFrame, bool]:
+    """The cells that all brushes hold, and whether there are any brushes."""
+    if not brushes:
+        return cells, False
+    keys, goal = comparison.factors[:MAX_FACTORS], goal_of(metric, comparison)
+    lines = parallel_coordinates(cells, keys, metric=metric, goal=goal, costs=COSTS[:2])
+    axes: Any = lines.data
+    kept = clean_brushes(brushes, len(axes[0].dimensions) if axes else 0)
+    return (drawn_rows(cells).iloc[inside(lines, kept)] if kept else cells), bool(kept)
+
+
+def _register_standing(app: Dash, index: LiveIndex) -> None:
+    """What seeds allow to be said; a sweep of hundreds of cells is drawn first and marked when it is judged."""
+
+    @app.callback(
+        Output("sweep-verdict", "children"),
+        Output("sweep-judged", "data"),
+        Input("sweep-metric", "value"),
+        Input("sweep-drawn", "data"),
+        State("sweep-unmarked", "data"),
+        State("sweep-shown", "data"),
+    )
+    def tell(metric: object, drawn: object, unmarked: object, id: object) -> Any:
+        if not index.view.rows:
+            return no_update, no_update
+        comparison, name = _asked(index, id, metric)
+        judging = by_metric(comparison, name)
+        judged = None if judging is None else index.judging.ask(judging, LONGEST)
+        first, *more = said_of(comparison, name, judged)
+        told = [html.P(first), html.Ul([html.Li(line) for line in more])] if more else html.P(first)
+        return told, [name, drawn] if judged and unmarked else no_update
+
+    @app.callback(
+        Output("sweep-map", "figure", allow_duplicate=True),
+        Output("sweep-cells", "columnDefs", allow_duplicate=True),
+        Output("sweep-cells", "rowData", allow_duplicate=True),
+        Input("sweep-judged", "data"),
+        State("sweep-metric", "value"),
+        State("sweep-x", "value"),
+        State("sweep-y", "value"),
+        State("sweep-reducer", "value"),
+        State("sweep-brushes", "data"),
+        State("sweep-shown", "data"),
+        prevent_initial_call=True,
+    )
+    def mark(_: object, metric: object, x: object, y: object, reducer: object, brushes: object, id: object) -> Any:
+        if not index.view.rows:
+            return no_update, no_update, no_update
+        comparison, name = _asked(index, id, metric)
+        cells, judged = judged_cells(index, comparison, name)
+        if judged is None or not comparison.factors:
+            return no_update, no_update, no_update
+        shown, _kept = _brushed_cells(comparison, cells, name, brushes)
+        marked = _map(comparison, cells, name, x, y, reducer)
+        return marked, cell_columns(comparison, name, cells, judged), cell_rows(comparison, shown)
 
 
 def _register_reasons(app: Dash, index: LiveIndex) -> None:
@@ -272,10 +297,6 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         return search_of({"sweep": text(id), "metric": text(metric), "x": text(x), "y": text(y), "reducer": how})
 
 
-def _figure(shown: Any) -> Component:
-    return html.Figure(dcc.Graph(figure=shown, config=GRAPH_CONFIG, className="plot", responsive=True))
-
-
 def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[Component]:
     """Importance of the settings: from the best points, and exactly where the grid is complete."""
     import optuna  # a second of start-up that no other page needs
@@ -284,8 +305,8 @@ def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[C
     goal = goal_of(metric, comparison) or "minimize"
     shares = ped_anova(cells, comparison.factors, goal)
     effects = anova(comparison.runs, comparison.factors, metric)
-    parts = [_figure(importance_bars(shares, metric))] if shares else []
-    parts += [_figure(variance_bars(effects, metric))] if effects else []
+    parts = [plotted(importance_bars(shares, metric))] if shares else []
+    parts += [plotted(variance_bars(effects, metric))] if effects else []
     return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
 
 
@@ -293,7 +314,7 @@ def _costs(comparison: Comparison, cells: pd.DataFrame, metric: str) -> list[Com
     """The metric against each cost, with the front that nothing beats."""
     goal = goal_of(metric, comparison)
     return [
-        _figure(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
+        plotted(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
         for cost in COSTS
         if cells[cost].notna().any()
     ]
@@ -306,6 +327,6 @@ def _stops(index: LiveIndex, id: str, comparison: Comparison) -> list[Component]
     if sweep is None or not len(stops):
         return []
     return [
-        _figure(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
+        plotted(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
         for metric in list(dict.fromkeys(stops["metric"]))[:3]
     ]
