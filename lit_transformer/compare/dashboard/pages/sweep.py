@@ -11,7 +11,7 @@ from dash.development.base_component import Component
 from lit_transformer.compare.comparison import Comparison, default_axes, goal_of
 from lit_transformer.compare.dashboard.curve_data import newest_change
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, control, graph, menu, message, save_as_csv
+from lit_transformer.compare.dashboard.parts import control, finished, graph, menu, message, save_as_csv
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
 from lit_transformer.compare.dashboard.run_parts import GRID_CLASS
 from lit_transformer.compare.dashboard.run_table import shown_value
@@ -80,7 +80,11 @@ def layout(index: LiveIndex, query: Query) -> Component:
             graph("sweep-parallel"),
             html.P("Drag along an axis to brush it; click beside a brush to take it away.", className="hint"),
             html.Section(
-                [html.H2("Cells", id="sweep-cells-title"), _table(), html.Button("CSV", id="sweep-csv")],
+                [
+                    html.H2("Cells", id="sweep-cells-title"),
+                    _table(),
+                    html.Button("CSV", id="sweep-csv", title="Save as CSV"),
+                ],
                 className="card",
             ),
             html.Div(id="sweep-why", className="pair"),
@@ -272,10 +276,6 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
         return search_of({"sweep": text(id), "metric": text(metric), "x": text(x), "y": text(y), "reducer": how})
 
 
-def _figure(shown: Any) -> Component:
-    return html.Figure(dcc.Graph(figure=shown, config=GRAPH_CONFIG, className="plot", responsive=True))
-
-
 def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[Component]:
     """Importance of the settings: from the best points, and exactly where the grid is complete."""
     import optuna  # a second of start-up that no other page needs
@@ -284,8 +284,8 @@ def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[C
     goal = goal_of(metric, comparison) or "minimize"
     shares = ped_anova(cells, comparison.factors, goal)
     effects = anova(comparison.runs, comparison.factors, metric)
-    parts = [_figure(importance_bars(shares, metric))] if shares else []
-    parts += [_figure(variance_bars(effects, metric))] if effects else []
+    parts = [finished("sweep-importance", importance_bars(shares, metric))] if shares else []
+    parts += [finished("sweep-variance", variance_bars(effects, metric))] if effects else []
     return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
 
 
@@ -293,7 +293,7 @@ def _costs(comparison: Comparison, cells: pd.DataFrame, metric: str) -> list[Com
     """The metric against each cost, with the front that nothing beats."""
     goal = goal_of(metric, comparison)
     return [
-        _figure(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
+        finished(f"sweep-against-{cost}", against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
         for cost in COSTS
         if cells[cost].notna().any()
     ]
@@ -306,6 +306,6 @@ def _stops(index: LiveIndex, id: str, comparison: Comparison) -> list[Component]
     if sweep is None or not len(stops):
         return []
     return [
-        _figure(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
-        for metric in list(dict.fromkeys(stops["metric"]))[:3]
+        finished(f"sweep-stops-{place}", stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
+        for place, metric in enumerate(list(dict.fromkeys(stops["metric"]))[:3])
     ]
