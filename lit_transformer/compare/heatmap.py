@@ -17,21 +17,22 @@ from lit_transformer.compare.style import axis, base_layout, escape, mean_text, 
 STATE_COLOURS = {
     "failed": "#a4243b",
     "damaged": "#a4243b",
-    "diverged": "#c2571a",
+    "diverged": "#bb5419",
     "running": "#4a6fa5",
-    "stopped": "#6c7a89",
-    "pruned": "#6c7a89",
+    "stopped": "#667483",
+    "pruned": "#667483",
     "impossible": "#5d646d",
     "missing": "#d5d9df",
 }
+OTHER_STATE = "#667483"
 Reducer = Literal["best", "mean", "median", "count"]
 """What a tile shows of several cells, because more settings were swept: `count` how many of them are complete."""
 REDUCERS: tuple[Reducer, ...] = get_args(Reducer)
 OUTLINE = "#D55E00"
-INKS = {"bright": "#14181c", "dark": "#ffffff"}
+INKS = {"bright": "#000000", "dark": "#ffffff"}
 """Text on a bright and on a dark tile; one trace each, since a heatmap has one text colour."""
-DARK_SHARE = 0.48
-"""Below this share of the Viridis scale white text has the better contrast."""
+DARK_SHARE = 0.44
+"""Below this share of the Viridis scale white text has a contrast of 4.5, from it on black text has."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _scaled(kind: str) -> dict[str, object]:
 
 
 def _flat(status: str) -> dict[str, object]:
-    colour = STATE_COLOURS.get(status, "#6c7a89")
+    colour = STATE_COLOURS.get(status, OTHER_STATE)
     ink = INKS["bright" if status == "missing" else "dark"]
     return {"colorscale": [[0, colour], [1, colour]], "showscale": False, "textfont": {"color": ink}}
 

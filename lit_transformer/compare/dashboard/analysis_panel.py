@@ -20,7 +20,7 @@ from lit_transformer.compare.analysis_files import UNFIT, HeadsFile, SweepFile, 
 from lit_transformer.compare.analysis_section import heads_line, match_lines, scaling_lines
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.live_run import mark_of
-from lit_transformer.compare.dashboard.parts import plotted
+from lit_transformer.compare.dashboard.parts import finished
 from lit_transformer.compare.dashboard.query import text
 from lit_transformer.records.analysis import heads_file, sweep_analysis_file
 
@@ -135,5 +135,5 @@ def _answers(found: SweepFile) -> list[Component]:
 
 def _pair(page: str, figures: list[Any]) -> Component:
     return html.Div(
-        [plotted(figure, f"{page}-analysis-{place}") for place, figure in enumerate(figures)], className="pair"
+        [finished(f"{page}-analysis-{place}", figure) for place, figure in enumerate(figures)], className="pair"
     )

@@ -30,6 +30,7 @@ def make_app(index: LiveIndex) -> Dash:
         title=html_text(_name(index)),  # Dash puts it into the page as it is
         health_endpoint=None,
     )
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     app.layout = _frame(index)
     _register_frame(app, index)
     for module in PAGE_MODULES:

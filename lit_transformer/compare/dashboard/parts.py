@@ -17,7 +17,6 @@ GRAPH_CONFIG: Any = {
     "showSendToCloud": False,
     "responsive": True,
     "scrollZoom": False,
-    "toImageButtonOptions": {"format": "png", "scale": 2},
 }
 MAX_OPTIONS = 200
 """Choices shown in one menu: a run of ten thousand settings is searched in, not scrolled through."""
@@ -83,26 +82,29 @@ def offered(options: Sequence[str], chosen: Sequence[str], search: object) -> li
 
 
 def graph(id: str, *, tall: bool = False) -> Component:
-    """A figure, and buttons that save it as SVG; plotly's own saves PNG."""
+    """A figure that callbacks draw, and the buttons that save it."""
     height = "min(640px, 75vh)" if tall else "430px"
-    return html.Figure(
-        [
-            html.Button("SVG", id=f"{id}-svg", className="save", title="Save this figure as SVG"),
-            dcc.Graph(id=id, config=GRAPH_CONFIG, className="plot", responsive=True, style={"height": height}),
-        ],
-        style={"minHeight": height},
+    return _saved(
+        dcc.Graph(id=id, config=_config(id), className="plot", responsive=True, style={"height": height}),
+        minHeight=height,
     )
 
 
-def plotted(figure: Any, id: str = "") -> Component:
-    """A figure that no callback changes, and a button that saves it as SVG."""
-    known: dict[str, Any] = {"id": id} if id else {}
-    return html.Figure(
-        [
-            html.Button("SVG", className="save", title="Save this figure as SVG"),
-            dcc.Graph(figure=figure, config=GRAPH_CONFIG, className="plot", responsive=True, **known),
-        ]
-    )
+def finished(id: str, figure: Any, *, small: bool = False) -> Component:
+    """A figure that is drawn already, and the buttons that save it."""
+    size = "plot small" if small else "plot"
+    return _saved(dcc.Graph(id=id, figure=figure, config=_config(id), className=size, responsive=True))
+
+
+def _config(id: str) -> Any:
+    """Plotly's settings: its own button saves the figure under its id."""
+    return {**GRAPH_CONFIG, "toImageButtonOptions": {"format": "png", "scale": 2, "filename": id}}
+
+
+def _saved(plot: dcc.Graph, **style: str) -> Component:
+    """A figure with a button that saves it as SVG; plotly's own, above it, saves PNG."""
+    button = html.Button("SVG", id=f"{plot.id}-svg", className="save", title="Save this figure as SVG")  # type: ignore[attr-defined]
+    return html.Figure([plot, button], style=style)
 
 
 def state(status: str) -> Component:

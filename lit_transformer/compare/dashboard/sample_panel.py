@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.live_run import LiveRun
-from lit_transformer.compare.dashboard.parts import GRAPH_CONFIG, choices, control, menu
+from lit_transformer.compare.dashboard.parts import choices, control, finished, menu
 from lit_transformer.compare.dashboard.query import bounded, menu_text, text, texts
 from lit_transformer.compare.dashboard.sample_figures import attention_map
 from lit_transformer.compare.dashboard.samples import (
@@ -175,7 +175,7 @@ def _map(run: LiveRun, samples: Samples, step: float, module: str, head: str) ->
         token_names(names, arrays.get(sources), keys),
         f"{module}, {head if place is not None else MEAN}, step {at}",
     )
-    return [dcc.Graph(figure=figure, config=GRAPH_CONFIG, className="plot", responsive=True)], heads
+    return [finished(f"map-{run.id}", figure)], heads
 
 
 def _texts(samples: Samples, name: str) -> list[Component]:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from lit_transformer.compare.comparison import values_of
-from lit_transformer.compare.heatmap import INKS, STATE_COLOURS
+from lit_transformer.compare.heatmap import INKS, OTHER_STATE, STATE_COLOURS
 from lit_transformer.compare.plain import label
 from lit_transformer.compare.statistics import WORST_FIRST, Row, rows_of
 from lit_transformer.compare.style import axis, base_layout, escape, wrapped
@@ -69,7 +69,7 @@ def _urgency(status: str) -> int:
 
 
 def _add(figure: go.Figure, status: str, places: dict[Place, list[Row]], columns: list[str], lines: list[str]) -> None:
-    colour = COMPLETE if status == "complete" else STATE_COLOURS.get(status, "#6c7a89")
+    colour = COMPLETE if status == "complete" else STATE_COLOURS.get(status, OTHER_STATE)
     grid = [[places.get((line, column)) for column in columns] for line in lines]
     figure.add_heatmap(
         x=[escape(value) for value in columns],

@@ -78,6 +78,21 @@
     return (String(params.data.name).includes("/") ? formats.measured : formats.count)(params);
   };
 
+  // Sliders and lists of boxes are named by the label above them, and a menu takes the focus itself, not by an input that
+  // nobody sees, at which Shift+Tab stops: Dash lets nobody say so.
+  const UNNAMED = ".control :is([role=slider], [role=listbox]):not([aria-labelledby])";
+  function mend() {
+    document.querySelectorAll(UNNAMED).forEach((node) =>
+      node.setAttribute("aria-labelledby", node.closest(".control").getAttribute("aria-labelledby")));
+    document.querySelectorAll("input.dash-dropdown-focus-target:not([tabindex='-1'])").forEach((input) => {
+      const button = input.parentElement.querySelector("button.dash-dropdown");
+      if (button) [input.tabIndex, button.tabIndex] = [-1, 0];
+    });
+  }
+  new MutationObserver(mend).observe(document.documentElement, {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["tabindex"], // Dash sets it back on leaving
+  });
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("button.save");
     if (!button) return;

@@ -11,8 +11,8 @@ from lit_transformer.compare.dashboard.curve_figure import Drawn
 from lit_transformer.compare.dashboard.index import LiveIndex
 from lit_transformer.compare.dashboard.pages.curves import window_of, zoom_of
 from lit_transformer.compare.dashboard.parts import (
-    GRAPH_CONFIG,
     control,
+    finished,
     graph,
     href,
     menu,
@@ -134,8 +134,7 @@ def register(app: Dash, index: LiveIndex) -> None:
         if changed == drawn:
             return figure, no_update, no_update, no_update, no_update
         machine = [
-            dcc.Graph(figure=shown, config=GRAPH_CONFIG, className="plot small", responsive=True)
-            for shown in system_figures(run)
+            finished(f"run-system-{place}", shown, small=True) for place, shown in enumerate(system_figures(run))
         ]
         return figure, facts(run, row), machine or "Nothing was measured yet.", log_text(run) or "No log.", changed
 

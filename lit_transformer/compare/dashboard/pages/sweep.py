@@ -12,7 +12,7 @@ from lit_transformer.compare.dashboard.analysis_panel import analysis_panel, reg
 from lit_transformer.compare.dashboard.cell_table import cell_columns, cell_rows
 from lit_transformer.compare.dashboard.curve_data import newest_change
 from lit_transformer.compare.dashboard.index import LiveIndex
-from lit_transformer.compare.dashboard.parts import control, graph, menu, message, plotted, save_as_csv, table
+from lit_transformer.compare.dashboard.parts import control, finished, graph, menu, message, save_as_csv, table
 from lit_transformer.compare.dashboard.query import Query, bounded, search_of, text
 from lit_transformer.compare.dashboard.standing import LONGEST, by_metric, said_of
 from lit_transformer.compare.dashboard.sweep_data import (
@@ -81,7 +81,11 @@ def layout(index: LiveIndex, query: Query) -> Component:
             graph("sweep-parallel"),
             html.P("Drag along an axis to brush it; click beside a brush to take it away.", className="hint"),
             html.Section(
-                [html.H2("Cells", id="sweep-cells-title"), _table(), html.Button("CSV", id="sweep-csv")],
+                [
+                    html.H2("Cells", id="sweep-cells-title"),
+                    _table(),
+                    html.Button("CSV", id="sweep-csv", title="Save as CSV"),
+                ],
                 className="card",
             ),
             html.Div(id="sweep-why", className="pair"),
@@ -305,8 +309,8 @@ def _why(comparison: Comparison, cells: pd.DataFrame, metric: str) -> Sequence[C
     goal = goal_of(metric, comparison) or "minimize"
     shares = ped_anova(cells, comparison.factors, goal)
     effects = anova(comparison.runs, comparison.factors, metric)
-    parts = [plotted(importance_bars(shares, metric))] if shares else []
-    parts += [plotted(variance_bars(effects, metric))] if effects else []
+    parts = [finished("sweep-importance", importance_bars(shares, metric))] if shares else []
+    parts += [finished("sweep-variance", variance_bars(effects, metric))] if effects else []
     return parts or [html.P("What mattered cannot be told from so few finished cells.", className="hint")]
 
 
@@ -314,7 +318,7 @@ def _costs(comparison: Comparison, cells: pd.DataFrame, metric: str) -> list[Com
     """The metric against each cost, with the front that nothing beats."""
     goal = goal_of(metric, comparison)
     return [
-        plotted(against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
+        finished(f"sweep-against-{cost}", against(cells, cost=cost, metric=metric, looks=comparison.looks, goal=goal))
         for cost in COSTS
         if cells[cost].notna().any()
     ]
@@ -327,6 +331,6 @@ def _stops(index: LiveIndex, id: str, comparison: Comparison) -> list[Component]
     if sweep is None or not len(stops):
         return []
     return [
-        plotted(stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
-        for metric in list(dict.fromkeys(stops["metric"]))[:3]
+        finished(f"sweep-stops-{place}", stop_figure(stops, curves_for(index, sweep, comparison, metric), metric))
+        for place, metric in enumerate(list(dict.fromkeys(stops["metric"]))[:3])
     ]
