@@ -85,6 +85,7 @@ def graph(id: str, *, tall: bool = False) -> Component:
     """A figure that callbacks draw, and the buttons that save it."""
     height = "min(640px, 75vh)" if tall else "430px"
     return _saved(
+        id,
         dcc.Graph(id=id, config=_config(id), className="plot", responsive=True, style={"height": height}),
         minHeight=height,
     )
@@ -93,7 +94,7 @@ def graph(id: str, *, tall: bool = False) -> Component:
 def finished(id: str, figure: Any, *, small: bool = False) -> Component:
     """A figure that is drawn already, and the buttons that save it."""
     size = "plot small" if small else "plot"
-    return _saved(dcc.Graph(id=id, figure=figure, config=_config(id), className=size, responsive=True))
+    return _saved(id, dcc.Graph(id=id, figure=figure, config=_config(id), className=size, responsive=True))
 
 
 def _config(id: str) -> Any:
@@ -101,9 +102,9 @@ def _config(id: str) -> Any:
     return {**GRAPH_CONFIG, "toImageButtonOptions": {"format": "png", "scale": 2, "filename": id}}
 
 
-def _saved(plot: dcc.Graph, **style: str) -> Component:
+def _saved(id: str, plot: Component, **style: str) -> Component:
     """A figure with a button that saves it as SVG; plotly's own, above it, saves PNG."""
-    button = html.Button("SVG", id=f"{plot.id}-svg", className="save", title="Save this figure as SVG")  # type: ignore[attr-defined]
+    button = html.Button("SVG", id=f"{id}-svg", className="save", title="Save this figure as SVG")
     return html.Figure([plot, button], style=style)
 
 
