@@ -333,7 +333,9 @@ def test_unknown_callbacks_and_damaged_bodies_are_4xx(site: Site) -> None:
         assert post(site, body)[0] == 400, body[:20]
     assert post(site, look(-1), Content_Type="text/plain")[0] == 415
     assert site.ask("POST", UPDATE, json.dumps(look(-1)).encode())[0] == 415
-    assert post(site, b"x" * (MAX_BODY + 1))[0] == 413
+    # Its length alone: who sends all of it may find the connection closed before the answer is read.
+    head = f"POST {UPDATE} HTTP/1.1\r\nHost: localhost:{site.port}\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n"
+    assert site.raw(head.encode()).startswith(b"HTTP/1.1 413 ")
 
 
 def test_token_comes_once_in_the_address_and_then_in_a_cookie(guarded_site: Site) -> None:

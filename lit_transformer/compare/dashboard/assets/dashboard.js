@@ -68,11 +68,21 @@
     if (params.value === null || params.value === undefined) return "";
     if (typeof params.value !== "number") return String(params.value);
     const sd = params.data && params.data[params.colDef.field + "s"];
-    return format(params.value) + (typeof sd === "number" ? " ± " + format(sd) : "");
+    return typeof sd === "number" ? format.mean(params.value, sd) : format(params.value);
   };
-  formats.measured = spread((value) => (Number.isInteger(value) ? String(value) : number(value)));
-  formats.count = spread(si);
-  formats.duration = spread(span);
+  const mean = (format) => Object.assign(format, { mean: (value, sd) => `${format(value)} ± ${format(sd)}` });
+  const measured = mean((value) => (Number.isInteger(value) ? String(value) : number(value)));
+  const plain = measured.mean;
+  // As style.mean_text in Python: a small deviation is told in the digits of its mean.
+  measured.mean = (value, sd) => {
+    const size = Math.abs(value);
+    if (!(sd > 0 && sd < 1e-3 && size >= 1e-3 && size < 1e3)) return plain(value, sd);
+    const digits = Math.min(6, -Math.floor(Math.log10(sd)));
+    return `${value.toFixed(digits)} ± ${sd.toFixed(digits)}`;
+  };
+  formats.measured = spread(measured);
+  formats.count = spread(mean(si));
+  formats.duration = spread(mean(span));
   formats.compared = (params) => {
     if (typeof params.value !== "number") return params.value === null || params.value === undefined ? "" : String(params.value);
     return (String(params.data.name).includes("/") ? formats.measured : formats.count)(params);
