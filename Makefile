@@ -46,11 +46,14 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# torch's profiler, which counts bytes, says at each start that there is no GPU.
+QUIET := KINETO_LOG_LEVEL=99
+
 bench: $(STAMP) $(VENV)/.litgpt
-	$(BIN)/python tests/benchmarks/bench.py $(PARTS)
+	$(QUIET) $(BIN)/python tests/benchmarks/bench.py $(PARTS)
 
 bench-all: $(STAMP) $(VENV)/.litgpt
-	$(BIN)/python tests/benchmarks/bench.py --all
+	$(QUIET) $(BIN)/python tests/benchmarks/bench.py --all
 
 # A peer that cannot be in requirements.lock: it asks for an older huggingface-hub. Without it its part is left out.
 $(VENV)/.litgpt: tests/benchmarks/litgpt.txt $(STAMP)

@@ -1,6 +1,5 @@
 """FLOPs of what really runs, by torch's counter, and bytes that it holds, by torch's allocator."""
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -58,7 +57,6 @@ def peak_bytes(make: Callable[[], Callable[[], object]], calls: int = 2) -> int:
     hold what was imported, what malloc keeps, and pages that were never touched. Scratch memory inside oneDNN and MKL,
     which does not come from torch's allocator, is not in it.
     """
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else it says that there is no GPU
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         act = make()
         for _ in range(calls):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from case import Case
@@ -23,8 +24,10 @@ TRAININGS: dict[str, tuple[Shape, Callable[[Shape, float], Case]]] = {
 def cases() -> list[Case]:
     """Training at d 256 with the large vocabulary, and the segmenter's at its middle size."""
     large = [make(replace(shape, vocab_size=VOCABULARY), 0.1) for shape, make in TRAININGS.values()]
-    images = [case for case in segmenter.cases() if case.work == "training" and case.shape == "d 256"]
-    return [*large, *images]
+    size = segmenter.SIZES["d 256"]
+    theirs = partial(segmenter.in_format, segmenter.their_training, size, torch.channels_last)  # as ours
+    images = next(case for case in segmenter.cases() if case.work == "training" and case.shape == "d 256")
+    return [*large, replace(images, theirs=theirs)]
 
 
 def measure(case: Case) -> Figure:

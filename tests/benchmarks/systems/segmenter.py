@@ -46,8 +46,9 @@ class Size:
 
     @property
     def product(self) -> Product:
-        """That of the first stage's second convolution, written as a product."""
-        return Product(BATCH * SIDE * SIDE, 9 * self.width, self.width)
+        """That of the bottleneck's second convolution, written as a product."""
+        side, width = SIDE >> self.stages, self.width << self.stages
+        return Product(BATCH * side * side, 9 * width, width)
 
 
 SIZES = {
