@@ -15,7 +15,7 @@ IMAGE = Path(__file__).resolve().parents[2] / "docs" / "shapes.png"
 EXPERIMENTS = ("gpt_tiny", "translation_tiny", "bert_tiny", "bert_classification_tiny", "gpt_choice_tiny",
                "segmenter_tiny")  # fmt: skip
 SHORT = ("trainer.max_steps=1", "trainer.limit_val_batches=1", "tracking.wandb=off", "tracking.log_every=1")
-SWEEP = "method: grid\nparameters: {experiment: {value: gpt_tiny}, seed: {values: [0, 1]}}\n"
+SWEEP = "method: grid\nparameters: {experiment: {value: gpt_tiny}, model.num_heads: {values: [1, 2]}}\n"
 
 
 def first_output(arguments: list[str]) -> float:
