@@ -1,14 +1,14 @@
-"""Training steps of two networks by turns in one process, because a machine's speed drifts by more than they differ.
+"""Acts taken by turns in one process, because a machine's speed drifts by more than two networks differ.
 
-A pair is a few steps of ours and the same number of theirs in random order; the ratio is the median over pairs.
+A round is one call of each act in random order; what is compared is compared within each round, and the median over
+rounds counts, with the quartiles beside it.
 """
 
-import argparse
-import json
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -18,10 +18,80 @@ from lit_transformer.config.schema import OptimizerConfig
 from lit_transformer.optim import build_optimizer
 
 THREADS = 2
+LEAST, MOST = 5, 60
+"""Rounds that a measurement has at least, and at most."""
 
 Row = dict[str, float]
+Act = Callable[[], object]
 Step = Callable[[], float]
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some values between their quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread":
+        """Of one value or more."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(statistics.median(values), low, high)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Seconds of each act, in the order of the rounds."""
+
+    seconds: dict[str, list[float]]
+
+    @property
+    def rounds(self) -> int:
+        """How often each act was called."""
+        return len(next(iter(self.seconds.values())))
+
+    def median(self, name: str) -> float:
+        """Seconds of one call."""
+        return statistics.median(self.seconds[name])
+
+    def speedup(self, fast: str, slow: str) -> Spread:
+        """How many times as long `slow` takes as `fast`, round by round."""
+        pairs = zip(self.seconds[fast], self.seconds[slow], strict=True)
+        return Spread.of([other / own for own, other in pairs])
+
+
+def take_turns(
+    acts: Mapping[str, Act],
+    *,
+    seconds: float,
+    least: int = LEAST,
+    most: int = MOST,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Turns:
+    """Call each act once a round until `seconds` are over, but `least` rounds at least and `most` at most."""
+    taken: dict[str, list[float]] = {name: [] for name in acts}
+    order, shuffle, begun = list(acts), random.Random(0), clock()
+    for done in range(most):
+        if done >= least and clock() - begun >= seconds:
+            break
+        shuffle.shuffle(order)
+        for name in order:
+            start = clock()
+            acts[name]()
+            taken[name].append(clock() - start)
+    return Turns(taken)
+
+
+def alternate(both: Mapping[str, Act], *, units: int, pairs: int) -> Row:
+    """Units/s of `ours` and `theirs`, and the median over pairs of ours / theirs."""
+    turns = take_turns(both, seconds=0.0, least=pairs, most=pairs)
+    ratio = turns.speedup("ours", "theirs").median
+    return {name: units / turns.median(name) for name in both} | {"ratio": ratio}
 
 
 def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Step:
@@ -38,36 +108,6 @@ def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Step:
     return step
 
 
-def compare(both: dict[str, Step], *, tokens: int, required: float, pairs: int, steps: int, apart: float = 0.2) -> Row:
-    """Tokens/s of the steps `ours` and `theirs`, and the median over pairs of ours / theirs.
-
-    Raises RuntimeError where their first losses are further apart than two random initialisations make them.
-    """
-    first = {name: step() for name, step in both.items()}
-    if max(first.values()) - min(first.values()) > apart:
-        raise RuntimeError(f"the first losses differ, so the networks do different work: {first}")
-    for step in both.values():
-        step()
-    return {**alternate(both, units=tokens, pairs=pairs, steps=steps), "required": required}
-
-
-def alternate(both: Mapping[str, Callable[[], object]], *, units: int, pairs: int, steps: int = 1) -> Row:
-    """Units/s of `ours` and `theirs`, and the median over pairs of ours / theirs."""
-    seconds: dict[str, list[float]] = {name: [] for name in both}
-    order, shuffle = list(both), random.Random(0)
-    for _ in range(pairs):
-        shuffle.shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            for _ in range(steps):
-                both[name]()
-            seconds[name].append((time.perf_counter() - start) / steps)
-    ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
-    return {name: units / statistics.median(values) for name, values in seconds.items()} | {
-        "ratio": statistics.median(ratios)
-    }
-
-
 def with_threads(measure: Callable[[], Result]) -> Result:
     """What `measure` gives on THREADS threads."""
     before = torch.get_num_threads()
@@ -76,16 +116,3 @@ def with_threads(measure: Callable[[], Result]) -> Result:
         return measure()
     finally:
         torch.set_num_threads(before)
-
-
-def main(measure: Callable[..., dict[str, Row]], description: str | None) -> None:
-    """Print a benchmark's table and one line of JSON."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2)
-    options = parser.parse_args()
-    rows = measure(pairs=options.pairs, steps=options.steps)
-    print(f"{'training tokens/s':<34}{'ours':>8}{'theirs':>8}{'ratio':>8}{'required':>10}")
-    for name, row in rows.items():
-        print(f"{name:<34}{row['ours']:>8.0f}{row['theirs']:>8.0f}{row['ratio']:>8.2f}{row['required']:>10.2f}")
-    print(json.dumps(rows))

@@ -150,6 +150,11 @@ def make_decoders(shape: Shape, full: bool) -> dict[str, Callable[[], Texts]]:
     return {"ours": decode, "theirs": generate}
 
 
+def decoder(shape: Shape, who: str) -> Callable[[], Texts]:
+    """One of both ways, `ours` or `theirs`; where texts end is fitted."""
+    return make_decoders(shape, full=False)[who]
+
+
 def compare(name: str, pairs: int) -> Row:
     """Sentences/s of both, and the median over pairs of ours / theirs."""
     shape = SHAPES[name]

@@ -1,9 +1,10 @@
 """Measured figures beside what is asked of them, as a table and as JSON; run it for README's table."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -27,6 +28,8 @@ class Figure:
     """None for a number that is only shown."""
     at_most: bool = True
     note: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What the page draws: system, shape, both speeds, ..."""
 
     @property
     def met(self) -> bool | None:
@@ -36,22 +39,48 @@ class Figure:
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
 
-def report(figures: Sequence[Figure], name: str, *, keep: bool = False) -> int:
-    """Print the table, write `name`.json, and give 0 when every bound is kept, else 1; `keep` leaves other figures."""
-    table = Table("figure", "measured", "asked", "", "note", title=name)
+def report(
+    figures: Sequence[Figure], name: str, *, keep: bool = False, part: str | None = None, folder: Path = FOLDER
+) -> int:
+    """Print the table, write `name`.json, and give 0 when every bound is kept, else 1.
+
+    keep leaves other figures as they are. With a part, these are all of its figures, and those of other parts stay.
+    """
+    Console(width=160).print(table_of(figures, name if part is None else f"{name}: {part}"))
+    on = machine()
+    rows = [{**asdict(figure), "met": figure.met, "machine": on, "part": part} for figure in figures]
+    file = folder / f"{name}.json"
+    known = read_rows(file)
+    if part is not None:
+        rows = with_part(known, rows, part)
+    elif keep:
+        rows = list({(row["name"], row["unit"]): row for row in [*known, *rows]}.values())
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"figures": rows}, indent=2) + "\n")
+    return int(any(figure.met is False for figure in figures))
+
+
+def table_of(figures: Sequence[Figure], title: str) -> Table:
+    """What the terminal shows."""
+    table = Table("figure", "measured", "asked", "", "note", title=title)
     for figure in figures:
         asked = "" if figure.bound is None else f"{'<=' if figure.at_most else '>='} {figure.bound:g}"
         verdict = {None: "", True: "ok", False: "MISSED"}[figure.met]
         table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", asked, verdict, figure.note)
-    Console(width=160).print(table)
-    FOLDER.mkdir(exist_ok=True)
-    rows = [{**asdict(figure), "met": figure.met, "machine": machine()} for figure in figures]
-    file = FOLDER / f"{name}.json"
-    if keep and file.exists():
-        known = {(row["name"], row["unit"]): row for row in [*json.loads(file.read_text())["figures"], *rows]}
-        rows = list(known.values())
-    file.write_text(json.dumps({"figures": rows}, indent=2) + "\n")
-    return int(any(figure.met is False for figure in figures))
+    return table
+
+
+def with_part(known: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], part: str) -> list[dict[str, Any]]:
+    """Known rows with those of a part replaced, in their place; behind the others where it had none."""
+    places = [place for place, row in enumerate(known) if row.get("part") == part]
+    place = places[0] if places else len(known)
+    before, after = known[:place], known[place:]
+    return [*before, *rows, *(row for row in after if row.get("part") != part)]
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The figures of a file as they were written; none where it is not there."""
+    return json.loads(file.read_text())["figures"] if file.exists() else []
 
 
 def machine() -> str:
@@ -68,11 +97,15 @@ def _processor() -> str:
 
 
 def markdown() -> str:
-    """README's table: every figure of the last committed measurements, each with its machine and command."""
+    """README's table: the figures of the last committed measurements, each with its machine and command.
+
+    Those of the benchmark's page that nothing is asked of are left to the page.
+    """
     lines = ["| what | measured | asked | on | command |", "| --- | --- | --- | --- | --- |"]
     for name, command in COMMANDS.items():
-        file = FOLDER / f"{name}.json"
-        for row in json.loads(file.read_text())["figures"] if file.exists() else []:
+        for row in read_rows(FOLDER / f"{name}.json"):
+            if row["bound"] is None and row.get("facts"):
+                continue
             what = row["name"] + (f" ({row['note']})" if row["note"] else "")
             asked = "" if row["bound"] is None else f"{'<=' if row['at_most'] else '>='} {row['bound']:.4g}"
             missed = " (missed)" if row["met"] is False else ""
