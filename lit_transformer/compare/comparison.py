@@ -59,10 +59,11 @@ class Comparison:
 
     @property
     def looks(self) -> list[str]:
-        """What colour, then dash and symbol follow in every figure: heads and layers, or the run itself."""
+        """What colour, then dash and symbol follow in every figure: heads and layers, the seed, or the run itself."""
         if "run" in self.cell_keys and not self.planned:
             return ["run"]
-        return [key for key in default_axes(self.factors) if key is not None] or ["run"]
+        alone = "run" if "run" in self.cell_keys else SEED
+        return [key for key in default_axes(self.factors) if key is not None] or [alone]
 
     @property
     def metrics(self) -> list[str]:

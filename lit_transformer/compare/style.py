@@ -96,14 +96,17 @@ def bracket(metric: str, low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class Looks:
-    """The colour and the dash or symbol of every run: one setting decides each, so they agree in all figures."""
+    """The colour and the dash or symbol of every run: one setting decides each, so they agree in all figures.
+
+    Without keys all are alike: a sweep of seeds alone is one cell.
+    """
 
     keys: list[str]
     colours: dict[str, str]
     ranks: dict[str, int]
 
     def colour(self, row: Row) -> str:
-        return self.colours[label(row[self.keys[0]])]
+        return self.colours[label(row[self.keys[0]])] if self.keys else OKABE_ITO[0]
 
     def rank(self, row: Row) -> int:
         return self.ranks[label(row[self.keys[1]])] if self.ranks else 0
@@ -116,7 +119,10 @@ class Looks:
 
 
 def looks_of(frame: pd.DataFrame, keys: list[str]) -> Looks:
-    """Colours by the values of `keys[0]`, dashes and symbols by those of `keys[1]`, if there is one."""
+    """Colours by the values of `keys[0]`, dashes and symbols by those of `keys[1]`; of the keys that the frame has."""
+    keys = [key for key in keys if key in frame.columns]
+    if not keys:
+        return Looks(keys=[], colours={}, ranks={})
     values = [label(value) for value in values_of(frame, keys[0])]
     if len(values) <= len(OKABE_ITO):
         colours = dict(zip(values, OKABE_ITO, strict=False))

@@ -72,7 +72,7 @@ def table_views(page: Page, address: str) -> dict[str, float]:
     first = took(page, lambda: page.goto(address), f"() => {TABLE}")
 
     def search(place: int) -> float:
-        name = f"r0{place + 1}50"
+        name = f"r00{place + 1}5"
         found = f"document.querySelector('#runs-grid .ag-row [col-id=run]')?.textContent.includes('{name}')"
         return took(page, lambda: page.locator("#runs-search").fill(name), f"() => {found}")
 

@@ -139,3 +139,15 @@ def mixed(tmp_path: Path) -> Path:
 def seeded(tmp_path: Path) -> Path:
     """Two cells with two seeds each."""
     return write_sweep(tmp_path / "seeded", [2, 4], [2], [0, 1])
+
+
+@pytest.fixture
+def seeds_alone(tmp_path: Path) -> Path:
+    """A sweep that varies nothing but three seeds."""
+    folder = tmp_path / "runs" / "sweeps" / "seeds"
+    names = {seed: f"seed={seed}" for seed in range(3)}
+    for seed, name in names.items():
+        write_run(folder / "cells" / name, heads=2, layers=1, seed=seed)
+    cells = [{"cell": name, "values": {"seed": seed}, "problem": None} for seed, name in names.items()]
+    write_plan(folder, {"seed": [*names]}, cells)
+    return folder

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def test_seeds_show_as_mean_and_sd(seeded: Path, capsys: pytest.CaptureFixture[s
     compare(seeded)
     cells = judge(read_comparison(seeded)).cells
     assert f"{cells['mean'][0]:.3f} ± {cells['sd'][0]:.3f}" in capsys.readouterr().out
+
+
+def test_seeds_alone_are_one_cell(seeds_alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    losses = [float(RunFolder(run).read_result()["metrics"]["val/loss"]) for run in (seeds_alone / "cells").iterdir()]
+    compare(seeds_alone)
+    shown = capsys.readouterr().out
+    assert (
+        f"{statistics.mean(losses):.3f} ± {statistics.stdev(losses):.3f}" in shown
+        and (seeds_alone / "report.html").is_file()
+    )
 
 
 def test_csv_has_a_row_for_each_run_and_nothing_else(mixed: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def _add_points(figure: go.Figure, rows: list[Row], colour: str, style: Looks, c
         mode="markers",
         marker={"color": colour, "size": 10, "symbol": [style.symbol(row) for row in rows]},
         error_y={"type": "data", "array": sds, "thickness": 1.2, "visible": any(map(math.isfinite, sds))},
-        name=f"{escape(style.keys[0])} = {escape(rows[0][style.keys[0]])}",
+        name=", ".join(f"{escape(key)} = {escape(rows[0][key])}" for key in style.keys[:1]),
         showlegend=False,
         hovertext=[_hover(row, style, cost, metric) for row in rows],
         hovertemplate="%{hovertext}<extra></extra>",

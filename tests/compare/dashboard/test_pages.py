@@ -257,6 +257,21 @@ def test_runs_side_by_side_differ_first_and_share_one_slider(sampled: Path, look
 
 
 @pytest.mark.slow
+def test_sweep_of_seeds_alone_is_told_and_another_can_be_chosen(
+    seeds_alone: Path, look: Callable[..., Seen], sweep_writer: Callable[..., Path]
+) -> None:
+    sweep_writer(seeds_alone.parent / "with-maps", [1, 2], [1, 2], [0])
+    losses = [result(path)["val/loss"] for path in (seeds_alone / "cells").iterdir()]
+    seen = look(seeds_alone.parents[1])
+    seen.open("/sweep", ".empty")
+    told = mean_text("val/loss", float(np.mean(losses)), float(np.std(losses, ddof=1)))
+    assert f"val/loss: {told} over 3 seeds" in seen.page.locator(".empty").inner_text()
+    seen.pick("sweep-id", "with-maps")
+    seen.until("() => document.querySelectorAll('#sweep-cells .ag-row').length === 4")
+    seen.quiet()
+
+
+@pytest.mark.slow
 def test_sweep_is_mapped_brushed_and_told_by_state(
     tmp_path: Path, look: Callable[..., Seen], sweep_writer: Callable[..., Path]
 ) -> None:

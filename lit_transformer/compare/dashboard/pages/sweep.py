@@ -37,6 +37,7 @@ from lit_transformer.compare.figures import (
 )
 from lit_transformer.compare.heatmap import REDUCERS, heatmap
 from lit_transformer.compare.importance import anova, ped_anova
+from lit_transformer.compare.style import mean_text
 
 PATH = "/sweep"
 MAX_FACTORS = 12
@@ -53,8 +54,13 @@ def layout(index: LiveIndex, query: Query) -> Component:
     id = query.choice("sweep", sweeps, next(iter(sweeps), ""))
     comparison = index.comparison(id)
     keys = comparison.factors[:MAX_FACTORS]
+    options = [{"label": name, "value": id} for id, name in sweeps.items()]
+    choose = control("Sweep", menu("sweep-id", options, id or None))
     if not keys:
-        return message("Nothing was swept: the runs here differ in no setting.")
+        shown = dcc.Store(id="sweep-shown", data=id)
+        return html.Div(
+            [html.H1(comparison.title), html.Div(choose, className="controls"), _one_cell(comparison), shown]
+        )
     metrics = comparison.metrics or [comparison.metric]
     x, y = first_two(
         keys, *(query.text(name) or str(axis) for name, axis in zip("xy", default_axes(keys), strict=True))
@@ -64,9 +70,7 @@ def layout(index: LiveIndex, query: Query) -> Component:
             html.H1(comparison.title),
             html.Div(
                 [
-                    control(
-                        "Sweep", menu("sweep-id", [{"label": n, "value": i} for i, n in sweeps.items()], id or None)
-                    ),
+                    choose,
                     control("Metric", menu("sweep-metric", metrics, query.choice("metric", metrics, metrics[0]))),
                     control("Across", menu("sweep-x", keys, x)),
                     control("Up", menu("sweep-y", keys, y)),
@@ -100,6 +104,15 @@ def layout(index: LiveIndex, query: Query) -> Component:
             dcc.Store(id="sweep-explained", data=-1),
         ]
     )
+
+
+def _one_cell(comparison: Comparison) -> Component:
+    """What a page without maps says: nothing differs, or the seed alone, whose spread it then tells."""
+    if not comparison.averaged:
+        return message("Nothing was swept: the runs here differ in no setting.")
+    cell = cells_of(comparison, comparison.metric).iloc[0]
+    told = mean_text(comparison.metric, float(cell["mean"]), float(cell["sd"]))
+    return message(f"{comparison.metric}: {told} over {cell['n']} seeds.", "Nothing but the seed was swept.")
 
 
 def _table() -> Component:
