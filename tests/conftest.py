@@ -23,7 +23,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 
 LONGEST = (
     "training/test_kills", "training/test_signals", "training/test_resume.", "test_readme", "sweep/test_chaos",
-    "training/test_every_task", "training/test_hangs", "training/test_drift", "training/test_mean_of_checkpoints",
+    "training/test_every_task", "training/test_hangs", "training/test_drift", "training/test_non_finite",
+    "training/test_mean_of_checkpoints", "training/test_wandb",
     "inference/test_verbs", "test_offline", "test_experiments",
 )  # fmt: skip
 """Files that start first: a long one at the end would leave the other core idle."""
