@@ -20,6 +20,7 @@ from tests.access import ENOUGH, contrast, faint, stops_of, texts_of, violations
 from tests.compare.conftest import write_sweep
 from tests.compare.dashboard.site import Seen, Site, look_at, serve
 from tests.compare.dashboard.test_pages import write_samples
+from tests.compare.test_report import scroll_through
 
 PAGES = {
     "runs": ("/", "#runs-grid .ag-row"),
@@ -158,6 +159,7 @@ def test_report_can_be_read_and_walked_through(browser: Browser, tmp_path: Path,
     for width in (1400, 390):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(file.as_uri())
+        scroll_through(page)  # a figure is drawn where one looks
         page.wait_for_selector("#stops-0 .main-svg", state="attached")
         settled(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
