@@ -124,6 +124,7 @@ def test_what_cannot_be_is_refused_before_anything_runs(gpu):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_every_part_runs_at_toy_sizes(gpu, tmp_path):
     """All but CUDA itself: networks, peers, turns, sweeps, the fork server, a kill and a resume, both experiments."""

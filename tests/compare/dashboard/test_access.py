@@ -70,7 +70,8 @@ def open_page(browser: Browser, site: Site) -> Iterator[Callable[..., Seen]]:
         opened.append(seen)
         seen.open(*PAGES[name])
         if name != "curves":
-            seen.page.wait_for_selector(".ag-row", state="attached")
+            for part in (".ag-header-viewport .ag-header-cell", ".ag-center-cols-viewport .ag-cell"):
+                seen.page.wait_for_selector(part, state="attached")  # rows come before their cells
         settled(seen.page)
         return seen
 

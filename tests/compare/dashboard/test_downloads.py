@@ -13,6 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator
 
 from lit_transformer.compare.dashboard.live_run import run_id
+from lit_transformer.compare.statistics import mean_sd
+from lit_transformer.compare.style import mean_text
 from lit_transformer.records.run_folder import RunFolder
 from tests.compare.conftest import write_sweep
 from tests.compare.dashboard.site import Seen, Site, look_at, serve
@@ -99,20 +101,20 @@ def test_a_sweep_and_what_it_says_are_saved(seen: Seen, root: Path) -> None:
     seen.open("/sweep", "#sweep-stops-0 .main-svg")
     seen.until("() => document.querySelectorAll('#sweep-cells .ag-center-cols-container .ag-row').length > 7")
     cells = root / "sweeps" / "demo" / "cells"
-    means = {
-        (heads, layers): np.mean(
-            [result(path)["val/loss"] for path in cells.glob(f"num_heads={heads},num_layers={layers},*")]
-        )
+    losses = {
+        (heads, layers): [result(path)["val/loss"] for path in cells.glob(f"num_heads={heads},num_layers={layers},*")]
         for heads in (1, 2, 4, 8)
         for layers in (1, 2, 3, 4)
     }
+    means = {cell: np.mean(found) for cell, found in losses.items()}
     name, rows = table(seen, "sweep-csv")
     assert name == "cells.csv" and len(rows) == 16
     for row in rows:
         assert float(row["val/loss"]) == pytest.approx(means[int(row["num_heads"]), int(row["num_layers"])], rel=1e-9)
         assert row["n"] == "2" and row["status"] == "complete"
     told = svg(seen, "sweep-map")
-    assert all(f"{mean:.3f}" in told for mean in means.values())
+    tiles = [mean_text("val/loss", *mean_sd(found)[:2]).partition(" ")[0] for found in losses.values()]
+    assert all(tile in told for tile in tiles)
     assert "2 complete" in svg(seen, "sweep-states")
     parallel = svg(seen, "sweep-parallel")
     assert "num_heads" in parallel and "val/loss" in parallel

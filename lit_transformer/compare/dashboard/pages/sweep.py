@@ -240,7 +240,7 @@ def _register_standing(app: Dash, index: LiveIndex) -> None:
         judged = None if judging is None else index.judging.ask(judging, LONGEST)
         first, *more = said_of(comparison, name, judged)
         told = [html.P(first), html.Ul([html.Li(line) for line in more])] if more else html.P(first)
-        return told, [name, drawn] if judged and unmarked else no_update
+        return told, [name, _version(drawn)] if judged and unmarked else no_update
 
     @app.callback(
         Output("sweep-map", "figure", allow_duplicate=True),
@@ -284,9 +284,13 @@ def _register_reasons(app: Dash, index: LiveIndex) -> None:
         if (ctx.triggered_id == "sweep-drawn" and drawn == explained) or not index.view.rows:
             return (no_update,) * 4
         comparison, name = _asked(index, id, metric)
-        told = int(bounded(drawn, -1, 1e15, -1))
-        cells = cells_of(comparison, name)
+        cells, told = cells_of(comparison, name), _version(drawn)
         return _why(comparison, cells, name), _costs(comparison, cells, name), _stops(index, text(id), comparison), told
+
+
+def _version(drawn: object) -> int:
+    """The version that a page says it drew: it may say anything, and is answered with it."""
+    return int(bounded(drawn, -1, 1e15, -1))
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:
