@@ -126,6 +126,7 @@ def summary(view: View, notes: Sequence[str]) -> str:
 def register(app: Dash, index: LiveIndex) -> None:
     """The table follows its controls and the disk."""
     _register_controls(app, index)
+    _register_address(app, index)
 
     @app.callback(
         Output("runs-grid", "columnDefs"),
@@ -152,16 +153,15 @@ def register(app: Dash, index: LiveIndex) -> None:
         rows = group_rows(view, shown, keys, known) if keys else run_rows(view, shown, known)
         if ctx.triggered_id == "version" and texts(slots) == known:
             return no_update, rows, told, no_update, no_update
-        defs = column_defs(comparison, shown, bool(keys), known)
-        defs = in_order(defs, asked)
+        defs = in_order(column_defs(comparison, shown, bool(keys), known), asked)
         there = {column["field"] for column in defs}
         model = filters if isinstance(filters, dict) else {}
-        kept = {field: asked for field, asked in model.items() if field in there}
+        kept = {field: condition for field, condition in model.items() if field in there}
         return defs, rows, told, known, no_update if kept == model else kept
 
 
 def _register_controls(app: Dash, index: LiveIndex) -> None:
-    """Menus, search, what is saved and linked, the address."""
+    """Menus, search, what is saved and linked."""
 
     @app.callback(
         Output("runs-columns", "options"), Input("runs-columns", "search_value"), State("runs-columns", "value")
@@ -189,6 +189,10 @@ def _register_controls(app: Dash, index: LiveIndex) -> None:
             dcc.Link(f"Curves of {len(ids)}", href=href("/curves", runs=ids)),
             dcc.Link(f"Compare {len(ids)}", href=href("/compare", runs=ids)),
         ]
+
+
+def _register_address(app: Dash, index: LiveIndex) -> None:
+    """The table takes filters and order from the address, then the address follows the page."""
 
     @app.callback(
         Output("runs-grid", "filterModel", allow_duplicate=True),
