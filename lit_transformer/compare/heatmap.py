@@ -14,17 +14,17 @@ from lit_transformer.compare.plan import Goal
 from lit_transformer.compare.statistics import COSTS, Row, mean_sd, merit, rows_of
 from lit_transformer.compare.style import axis, base_layout, escape, mean_text, wrapped
 
+OTHER_STATE = "#667483"
 STATE_COLOURS = {
     "failed": "#a4243b",
     "damaged": "#a4243b",
     "diverged": "#bb5419",
     "running": "#4a6fa5",
-    "stopped": "#667483",
-    "pruned": "#667483",
+    "stopped": OTHER_STATE,
+    "pruned": OTHER_STATE,
     "impossible": "#5d646d",
     "missing": "#d5d9df",
 }
-OTHER_STATE = "#667483"
 Reducer = Literal["best", "mean", "median", "count"]
 """What a tile shows of several cells, because more settings were swept: `count` how many of them are complete."""
 REDUCERS: tuple[Reducer, ...] = get_args(Reducer)

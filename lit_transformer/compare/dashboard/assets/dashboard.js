@@ -64,25 +64,23 @@
     const whole = Math.round(seconds), hours = Math.floor(whole / 3600), minutes = Math.floor((whole % 3600) / 60);
     return hours ? `${hours} h ${minutes} min` : minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
   };
-  const spread = (format) => (params) => {
+  const pair = (format) => (mean, sd) => `${format(mean)} ± ${format(sd)}`;
+  const spread = (format, both = pair(format)) => (params) => {
     if (params.value === null || params.value === undefined) return "";
     if (typeof params.value !== "number") return String(params.value);
     const sd = params.data && params.data[params.colDef.field + "s"];
-    return typeof sd === "number" ? format.mean(params.value, sd) : format(params.value);
+    return typeof sd === "number" ? both(params.value, sd) : format(params.value);
   };
-  const mean = (format) => Object.assign(format, { mean: (value, sd) => `${format(value)} ± ${format(sd)}` });
-  const measured = mean((value) => (Number.isInteger(value) ? String(value) : number(value)));
-  const plain = measured.mean;
+  const measured = (value) => (Number.isInteger(value) ? String(value) : number(value));
   // As style.mean_text in Python: a small deviation is told in the digits of its mean.
-  measured.mean = (value, sd) => {
-    const size = Math.abs(value);
-    if (!(sd > 0 && sd < 1e-3 && size >= 1e-3 && size < 1e3)) return plain(value, sd);
+  formats.measured = spread(measured, (mean, sd) => {
+    const size = Math.abs(mean);
+    if (!(sd > 0 && sd < 1e-3 && size >= 1e-3 && size < 1e3)) return pair(measured)(mean, sd);
     const digits = Math.min(6, -Math.floor(Math.log10(sd)));
-    return `${value.toFixed(digits)} ± ${sd.toFixed(digits)}`;
-  };
-  formats.measured = spread(measured);
-  formats.count = spread(mean(si));
-  formats.duration = spread(mean(span));
+    return `${mean.toFixed(digits)} ± ${sd.toFixed(digits)}`;
+  });
+  formats.count = spread(si);
+  formats.duration = spread(span);
   formats.compared = (params) => {
     if (typeof params.value !== "number") return params.value === null || params.value === undefined ? "" : String(params.value);
     return (String(params.data.name).includes("/") ? formats.measured : formats.count)(params);
