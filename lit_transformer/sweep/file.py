@@ -75,12 +75,13 @@ class SweepFile:
 def find_sweep(sweep: str) -> Path:
     """The file of a sweep: a path, or a name in ./sweeps, then in the project's. Raises UserError."""
     given = Path(sweep)
-    named = [folder / f"{sweep}.yaml" for folder in (Path.cwd() / "sweeps", PROJECT / "sweeps")]
+    folders = (Path.cwd() / "sweeps", PROJECT / "sweeps")
+    named = [folder / f"{sweep}.yaml" for folder in folders]
     for path in [given, PROJECT / sweep, *named] if "/" not in sweep else [given, PROJECT / sweep]:
         if path.is_file():
             return path
     what = "is a directory; give the YAML file" if given.is_dir() else "does not exist"
-    names = sorted({path.stem for folder in {path.parent for path in named} for path in folder.glob("*.yaml")})
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     guess = difflib.get_close_matches(given.stem, names, n=1)
     raise UserError(
         f"The sweep file {sweep} {what}.\n  allowed  a path, or one of: {', '.join(names) or '(none found)'}"

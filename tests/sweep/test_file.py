@@ -275,6 +275,8 @@ def test_log_uniform_is_said_to_take_exponents(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="did you mean demo"):
         find_sweep("dmeo")
+    with pytest.raises(UserError, match=r"one of: .*demo(.|\n)*did you mean demo\?"):
+        find_sweep("sweeps/dem.yaml")  # a path that is wrong is answered like a name
     with pytest.raises(UserError, match="is a directory"):
         find_sweep(str(tmp_path))
     monkeypatch.chdir(tmp_path)
