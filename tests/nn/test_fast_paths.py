@@ -62,9 +62,13 @@ class FastPath(ABC):
             torch.testing.assert_close(mine.double(), its, rtol=0, atol=limit)
 
 
-@pytest.mark.skipif(not fast_linear.ONEDNN, reason="needs oneDNN's operator")
+@pytest.mark.skipif(not fast_linear.HAS_ONEDNN, reason="needs oneDNN's operator")
 class TestLinear(FastPath):
     """oneDNN's product with MKL's gradient of the weights."""
+
+    @pytest.fixture(autouse=True)
+    def on_any_processor(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fast_linear, "ONEDNN", True)
 
     def leaves(self) -> list[Tensor]:
         return [torch.randn(3, 17, 24), torch.randn(40, 24), torch.randn(40)]
@@ -93,7 +97,9 @@ class TestLinearOfAView(TestLinear):
         return F.linear(x.transpose(0, 1), weight[16:], bias[16:])
 
 
-def test_a_product_takes_transposed_views_and_nothing() -> None:
+@pytest.mark.parametrize("onednn", [False, fast_linear.HAS_ONEDNN])
+def test_a_product_takes_transposed_views_and_nothing(monkeypatch: pytest.MonkeyPatch, onednn: bool) -> None:
+    monkeypatch.setattr(fast_linear, "ONEDNN", onednn)
     torch.manual_seed(0)
     x, weight = torch.randn(9, 12), torch.randn(12, 5)
     torch.testing.assert_close(product(x, weight.T), x @ weight, rtol=0, atol=1e-5)
