@@ -16,14 +16,14 @@ from torch.autograd.function import once_differentiable
 from lit_transformer.nn.dropout import draw_mask
 
 QUERIES, CAUSAL_QUERIES = 128, 64
-"""Queries taken at once; fewer where a block then sees fewer keys."""
+"""Queries taken at once; fewer of a long row where a block then sees fewer keys."""
 
 
 def _blocks(
     heads: int, queries: int, keys: int, causal: bool
 ) -> Iterator[tuple[slice, int, slice, tuple[int, int, int]]]:
     """Rows of queries, keys that they see, place among all probabilities, and shape there (heads, rows, seen)."""
-    place, step = 0, CAUSAL_QUERIES if causal else QUERIES
+    place, step = 0, CAUSAL_QUERIES if causal and queries > QUERIES else QUERIES
     for start in range(0, queries, step):
         stop = min(start + step, queries)
         seen = stop if causal else keys

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lit_transformer.nn.linear import product
@@ -52,11 +53,11 @@ def linear_cross_entropy(
         factors = factors * target_weights.detach().flatten()
     learned = (rows, weight) if bias is None else (rows, weight, bias)
     needs_grad = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
-    loss, *_ = _chunked(rows, weight, bias, targets.flatten(), factors, label_smoothing, needs_grad)
+    inputs = (rows, weight, bias, targets.flatten(), factors, label_smoothing, needs_grad)
+    loss = _operator(*inputs)[0] if torch.compiler.is_compiling() else _Eager.apply(*inputs)
     return loss, (targets != IGNORED).sum()
 
 
-@torch.library.custom_op("lit_transformer::linear_cross_entropy", mutates_args=())
 def _chunked(
     hidden: Tensor,
     weight: Tensor,
@@ -129,7 +130,10 @@ def _loss_and_gradient(
     return losses, gradient.to(logits.dtype)
 
 
-@_chunked.register_fake
+_operator = torch.library.custom_op("lit_transformer::linear_cross_entropy", _chunked, mutates_args=())
+
+
+@_operator.register_fake
 def _(
     hidden: Tensor,
     weight: Tensor,
@@ -151,10 +155,28 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.set_materialize_grads(False)  # else zeros as large as the weight would be made for its gradient's gradient
 
 
+def _in_order(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    """Those of hidden, weight and bias, at the places of the inputs."""
+    return *gradients[:2], gradients[2] if ctx.has_bias else None, None, None, None, None
+
+
 def _backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    hidden_grad, weight_grad, bias_grad = ctx.saved_tensors
-    for_bias = bias_grad * gradient if ctx.has_bias else None
-    return hidden_grad * gradient, weight_grad * gradient, for_bias, None, None, None, None
+    return _in_order(ctx, *(kept * gradient for kept in ctx.saved_tensors))
 
 
-_chunked.register_autograd(_backward, setup_context=_save)
+_operator.register_autograd(_backward, setup_context=_save)
+
+
+class _Eager(torch.autograd.Function):
+    """The same without the operator's dispatch; its gradients are scaled in place, and so once."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = _chunked(*inputs)
+        _save(ctx, inputs, output)
+        return output[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _in_order(ctx, *(kept.mul_(gradient) for kept in ctx.saved_tensors))

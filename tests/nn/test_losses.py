@@ -170,4 +170,12 @@ def test_operator_is_well_formed(biased: bool) -> None:
     rows = hidden.detach().flatten(0, 1).requires_grad_()
     bias = torch.randn(CLASSES, requires_grad=True) if biased else None
     labels = targets.flatten()
-    torch.library.opcheck(losses._chunked, (rows, weight, bias, labels, labels != -100, 0.1, True))
+    torch.library.opcheck(losses._operator, (rows, weight, bias, labels, labels != -100, 0.1, True))
+
+
+def test_gradients_are_scaled_in_place_and_so_once() -> None:
+    hidden, weight, targets = sample(torch.float32)
+    loss, count = linear_cross_entropy(hidden, weight, targets)
+    (loss / count).backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        (loss / count).backward()
