@@ -10,6 +10,7 @@ from lit_transformer.models.stack import build_positions
 from lit_transformer.nn.cache import DecoderCache, new_positions
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.initialisation import initialise_xavier
+from lit_transformer.nn.packing import packed, packing_of, unpacked
 
 
 class EncoderDecoder(Seq2Seq):
@@ -38,15 +39,15 @@ class EncoderDecoder(Seq2Seq):
         return self.token_embedding.weight if self.head is None else self.head.weight
 
     def encode(self, inputs: Tensor, *, input_mask: Tensor | None = None) -> Tensor:
-        positions = self._positions(inputs)  # (1, time)
+        positions, packing = self._positions(inputs), packing_of(input_mask, self.config.d_model)  # (1, time)
         x = (self.source_embedding or self.token_embedding)(inputs) * self.embedding_scale  # (batch, time, d_model)
         if self.source_positions is not None:
             x = x + self.source_positions(positions).to(x.dtype)
-        x = self.dropout(x)
+        x = self.dropout(packed(x, packing))  # (batch, time, d_model), or (1, tokens, d_model)
         rotary = self.rotary(positions) if self.rotary is not None else None
         for block in self.encoder_blocks:
-            x = block(x, mask=over_queries(input_mask), rotary=rotary)
-        return self.encoder_norm(x)
+            x = block(x, mask=over_queries(input_mask), rotary=rotary, packing=packing)
+        return unpacked(self.encoder_norm(x), packing)  # (batch, time, d_model)
 
     def decode(
         self,
@@ -54,13 +55,16 @@ class EncoderDecoder(Seq2Seq):
         memory: Tensor,
         *,
         memory_mask: Tensor | None = None,
+        decoder_mask: Tensor | None = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
         positions = self._positions(decoder_inputs, cache)  # (1, target_time)
         x = self.token_embedding(decoder_inputs) * self.embedding_scale  # (batch, target_time, d_model)
         if self.target_positions is not None:
             x = x + self.target_positions(positions).to(x.dtype)
-        x = self.dropout(x)
+        packing = packing_of(decoder_mask, self.config.d_model)
+        memory_packing = packing_of(memory_mask, self.config.d_model) if cache is None else None
+        x, memory = self.dropout(packed(x, packing)), packed(memory, memory_packing)
         rotary = self.rotary(positions) if self.rotary is not None else None
         for index, block in enumerate(self.decoder_blocks):
             x = block(
@@ -70,8 +74,10 @@ class EncoderDecoder(Seq2Seq):
                 rotary=rotary,
                 cache=cache.self_attention.layers[index] if cache is not None else None,
                 context_cache=cache.cross_attention.layers[index] if cache is not None else None,
+                packing=packing,
+                context_packing=memory_packing,
             )
-        return self.decoder_norm(x)
+        return unpacked(self.decoder_norm(x), packing)  # (batch, target_time, d_model)
 
     def _positions(self, ids: Tensor, cache: DecoderCache | None = None) -> Tensor:
         end = ids.shape[1] + (cache.length if cache is not None else 0)

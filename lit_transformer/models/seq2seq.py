@@ -12,6 +12,7 @@ from lit_transformer.models.base import TextNetwork
 from lit_transformer.models.stack import build_last_norm
 from lit_transformer.nn.blocks import DecoderBlock, EncoderBlock
 from lit_transformer.nn.cache import DecoderCache
+from lit_transformer.nn.packing import can_pack, until_last_target
 
 
 class Seq2Seq(TextNetwork):
@@ -55,20 +56,34 @@ class Seq2Seq(TextNetwork):
         memory: Tensor,
         *,
         memory_mask: Tensor | None = None,
+        decoder_mask: Tensor | None = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
         """Target ids (batch, target_time) and `encode`'s memory -> what the output layer reads, d_model wide.
 
-        memory_mask (batch, time) is `encode`'s input_mask. With a cache, decoder_inputs are the tokens after those that
-        it holds, and memory is read by the first call alone.
+        memory_mask (batch, time) is `encode`'s input_mask; decoder_mask (batch, target_time) is False where the rest of
+        a row is padding, whose output may then be anything that has no gradient. With a cache, decoder_inputs are the
+        tokens after those that it holds, and memory is read by the first call alone.
         """
 
     def hidden_states(  # type: ignore[override]  # its options by name
-        self, inputs: Tensor, *, decoder_inputs: Tensor, input_mask: Tensor | None = None
+        self,
+        inputs: Tensor,
+        *,
+        decoder_inputs: Tensor,
+        input_mask: Tensor | None = None,
+        decoder_mask: Tensor | None = None,
     ) -> Tensor:
         """What the output layer reads: (batch, target_time, d_model)."""
         memory = self.encode(inputs, input_mask=input_mask)  # (batch, time, d_model)
-        return self.decode(decoder_inputs, memory, memory_mask=input_mask)
+        return self.decode(decoder_inputs, memory, memory_mask=input_mask, decoder_mask=decoder_mask)
+
+    def loss(
+        self, inputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, **how: Any
+    ) -> tuple[Tensor, Tensor]:
+        """That of TextNetwork, with nothing computed behind a row's last target where that can be left out."""
+        decoder_mask = until_last_target(targets) if can_pack(targets) else None
+        return super().loss(inputs, targets, label_smoothing=label_smoothing, decoder_mask=decoder_mask, **how)
 
     def forward(self, inputs: Tensor, decoder_inputs: Tensor, *, input_mask: Tensor | None = None) -> Tensor:
         """Logits (batch, target_time, vocab_size)."""

@@ -8,6 +8,7 @@ from lit_transformer.models.seq2seq import Seq2Seq, over_queries
 from lit_transformer.nn.cache import DecoderCache
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.initialisation import initialise_mesh
+from lit_transformer.nn.packing import packed, packing_of, unpacked
 from lit_transformer.nn.relative_positions import RelativePositionBias
 
 
@@ -43,12 +44,12 @@ class T5(Seq2Seq):
         return self.token_embedding.weight if self.head is None else self.head.weight
 
     def encode(self, inputs: Tensor, *, input_mask: Tensor | None = None) -> Tensor:
-        time = inputs.shape[1]
-        x = self.dropout(self.token_embedding(inputs))  # (batch, time, d_model)
-        bias = self.encoder_bias(time, time)  # (1, heads, time, time)
+        time, packing = inputs.shape[1], packing_of(input_mask, self.config.d_model)
+        x = packed(self.token_embedding(inputs), packing)  # (batch, time, d_model), or (1, tokens, d_model)
+        x, bias = self.dropout(x), self.encoder_bias(time, time)  # (1, heads, time, time)
         for block in self.encoder_blocks:
-            x = block(x, mask=over_queries(input_mask), position_bias=bias)
-        return self.dropout(self.encoder_norm(x))
+            x = block(x, mask=over_queries(input_mask), position_bias=bias, packing=packing)
+        return unpacked(self.dropout(self.encoder_norm(x)), packing)  # (batch, time, d_model)
 
     def decode(
         self,
@@ -56,11 +57,15 @@ class T5(Seq2Seq):
         memory: Tensor,
         *,
         memory_mask: Tensor | None = None,
+        decoder_mask: Tensor | None = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
         time = decoder_inputs.shape[1]
         end = time + (cache.length if cache is not None else 0)
-        x = self.dropout(self.token_embedding(decoder_inputs))  # (batch, target_time, d_model)
+        packing = packing_of(decoder_mask, self.config.d_model)
+        memory_packing = packing_of(memory_mask, self.config.d_model) if cache is None else None
+        x = packed(self.token_embedding(decoder_inputs), packing)  # (batch, target_time, d_model), or (1, tokens, ...)
+        x, memory = self.dropout(x), packed(memory, memory_packing)
         bias = self.decoder_bias(time, end)  # (1, heads, target_time, all target tokens)
         for index, block in enumerate(self.decoder_blocks):
             x = block(
@@ -70,6 +75,8 @@ class T5(Seq2Seq):
                 position_bias=bias,
                 cache=cache.self_attention.layers[index] if cache is not None else None,
                 context_cache=cache.cross_attention.layers[index] if cache is not None else None,
+                packing=packing,
+                context_packing=memory_packing,
             )
-        x = self.dropout(self.decoder_norm(x))
+        x = unpacked(self.dropout(self.decoder_norm(x)), packing)  # (batch, target_time, d_model)
         return x if self.head is not None else x * self.config.d_model**-0.5

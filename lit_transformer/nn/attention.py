@@ -10,6 +10,7 @@ from lit_transformer.nn.cache import LayerCache
 from lit_transformer.nn.dropout_attention import attend
 from lit_transformer.nn.linear import Linear, linear
 from lit_transformer.nn.masks import causal_mask, combine
+from lit_transformer.nn.packing import Packing, packed, unpacked
 from lit_transformer.nn.positions import Rotary, rotate
 
 SKIPS = range(129, 513)
@@ -62,45 +63,61 @@ class MultiHeadAttention(nn.Module):
         position_bias: Tensor | None = None,
         rotary: Rotary | None = None,
         cache: LayerCache | None = None,
+        packing: Packing | None = None,
+        context_packing: Packing | None = None,
     ) -> Tensor:
         """Attend from x (batch, queries, d_model) to itself or to context (batch, keys, d_model).
 
         mask: boolean, True = may attend; position_bias: added to the scaled scores; both broadcast to
         (batch, heads, queries, keys). With a cache, self-attention also sees the keys in it, and cross-attention
         projects its context once and then takes it from there. A context of fewer rows is shared: row i of it by the
-        i-th of as many equal parts of x (the hypotheses of a beam), and mask is then the same for all queries.
+        i-th of as many equal parts of x (the hypotheses of a beam), and mask is then the same for all queries. With a
+        packing x and the result are (1, tokens, d_model), with a context_packing the context is so.
         """
         shape = x.shape
-        if context is not None and context.shape[0] < shape[0]:
-            x = x.unflatten(0, (context.shape[0], -1)).flatten(1, 2)  # (contexts, rows of each * queries, d_model)
+        contexts = context.shape[0] if context is not None else shape[0]
+        contexts = context_packing.batch if context_packing is not None else contexts
+        if packing is None and contexts < shape[0]:
+            x = x.unflatten(0, (contexts, -1)).flatten(1, 2)  # (contexts, rows of each * queries, d_model)
         if context is None:
-            queries, keys, values = self._project(x)
+            queries, keys, values = self._project(x, packing)
         else:
-            queries, keys, values = self._project_cross(x, context, cache)
+            queries, keys, values = self._project_cross(x, context, cache, packing, context_packing)
         if rotary is not None:
             queries, keys = rotate(queries, rotary), rotate(keys, rotary)
         if cache is not None and context is None:
             keys, values = cache.append(keys, values)
         if self.recorder is not None:
-            self.recorder(shape[0], queries, keys, mask, causal, position_bias)
+            self.recorder(
+                packing.batch if packing is not None else shape[0], queries, keys, mask, causal, position_bias
+            )
         attended = self._attend(queries, keys, values, mask, causal, position_bias)
-        return self.output(attended.transpose(1, 2).flatten(2)).view(shape)  # (batch, queries, d_model)
+        attended = packed(attended.transpose(1, 2).flatten(2), packing)  # (batch, queries, query_width)
+        return self.output(attended).view(shape)  # (batch, queries, d_model)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (batch, heads, time, head_dim)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        queries, keys, values = self.input(x).split((self.query_width, self.kv_width, self.kv_width), dim=-1)
+    def _project(self, x: Tensor, packing: Packing | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        projected = unpacked(self.input(x), packing)  # (batch, time, all three widths)
+        queries, keys, values = projected.split((self.query_width, self.kv_width, self.kv_width), dim=-1)
         return self._heads(queries), self._heads(keys), self._heads(values)
 
-    def _project_cross(self, x: Tensor, context: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _project_cross(
+        self,
+        x: Tensor,
+        context: Tensor,
+        cache: LayerCache | None,
+        packing: Packing | None,
+        context_packing: Packing | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         widths = (self.query_width, 2 * self.kv_width)
         weights = self.input.weight.split(widths)
         biases = self.input.bias.split(widths) if self.input.bias is not None else (None, None)
-        queries = self._heads(linear(x, weights[0], biases[0]))
+        queries = self._heads(unpacked(linear(x, weights[0], biases[0]), packing))
         if cache is not None and cache.length:
             return queries, *cache.contents()
-        keys, values = linear(context, weights[1], biases[1]).chunk(2, dim=-1)
+        keys, values = unpacked(linear(context, weights[1], biases[1]), context_packing).chunk(2, dim=-1)
         keys, values = self._heads(keys), self._heads(values)
         return queries, *(cache.append(keys, values) if cache is not None else (keys, values))
 

@@ -9,6 +9,7 @@ from lit_transformer.nn.cache import LayerCache
 from lit_transformer.nn.dropout import Dropout
 from lit_transformer.nn.feed_forward import ActivationName, FeedForward
 from lit_transformer.nn.norms import NormName, build_norm
+from lit_transformer.nn.packing import Packing
 from lit_transformer.nn.places import take, take_queries
 from lit_transformer.nn.positions import Rotary
 from lit_transformer.nn.recompute import Recomputable
@@ -65,6 +66,7 @@ class EncoderBlock(Recomputable):
         position_bias: Tensor | None = None,
         rotary: Rotary | None = None,
         cache: LayerCache | None = None,
+        packing: Packing | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
         """x (batch, time, d_model) -> the same shape; the options are those of MultiHeadAttention.
@@ -79,7 +81,13 @@ class EncoderBlock(Recomputable):
             x, attended = take(x, places), self.attention(take(y, places), y, mask=mask)  # (batch, n, d_model)
         else:
             attended = self.attention(
-                y, mask=mask, causal=causal, position_bias=position_bias, rotary=rotary, cache=cache
+                y,
+                mask=mask,
+                causal=causal,
+                position_bias=position_bias,
+                rotary=rotary,
+                cache=cache,
+                packing=packing,
             )
             if places is not None:
                 x, attended = take(x, places), take(attended, places)  # (batch, n, d_model)
@@ -146,18 +154,29 @@ class DecoderBlock(Recomputable):
         rotary: Rotary | None = None,
         cache: LayerCache | None = None,
         context_cache: LayerCache | None = None,
+        packing: Packing | None = None,
+        context_packing: Packing | None = None,
     ) -> Tensor:
         """x (batch, time, d_model) and context (batch, keys, d_model) -> the shape of x.
 
         mask, position_bias, rotary and cache belong to the self-attention, which is always causal; context_mask and
-        context_cache to the attention over the context.
+        context_cache to the attention over the context. The packings are those of MultiHeadAttention.
         """
 
         def attend(y: Tensor) -> Tensor:
-            return self.attention(y, mask=mask, causal=True, position_bias=position_bias, rotary=rotary, cache=cache)
+            return self.attention(
+                y, mask=mask, causal=True, position_bias=position_bias, rotary=rotary, cache=cache, packing=packing
+            )
 
         def attend_context(y: Tensor) -> Tensor:
-            return self.cross_attention(y, context, mask=context_mask, cache=context_cache)
+            return self.cross_attention(
+                y,
+                context,
+                mask=context_mask,
+                cache=context_cache,
+                packing=packing,
+                context_packing=context_packing,
+            )
 
         if self.pre_norm:
             x = x + self.dropout(attend(self.attention_norm(x)))

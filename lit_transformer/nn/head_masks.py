@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_transformer.nn.attention import attention_layers
+from lit_transformer.nn.packing import padded
 
 
 @contextmanager
@@ -32,6 +33,7 @@ def mask_heads(network: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None
             hooks.callback(layers[name].output.register_forward_pre_hook(_hook(mask)).remove)
         # a compiled graph does not look for hooks that came after it
         hooks.enter_context(torch.compiler.set_stance("force_eager"))
+        hooks.enter_context(padded())  # a mask of each row needs the rows
         yield
 
 

@@ -9,6 +9,7 @@ the KV cache, which trains nothing (test_attention.py, decoding/test_sources.py)
 """
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ from lit_transformer.config.models import BertConfig, EncoderDecoderConfig, GLMC
 from lit_transformer.config.schema import ObjectiveConfig
 from lit_transformer.models import build_model
 from lit_transformer.nn import linear as fast_linear
-from lit_transformer.nn import losses
+from lit_transformer.nn import losses, packing
 from lit_transformer.nn.attention import SKIPS, MultiHeadAttention
 from lit_transformer.nn.convolution import Upsample
 from lit_transformer.nn.linear import linear, product
@@ -329,9 +330,16 @@ def test_targets_alone_train_as_all_places_with_the_others_ignored(name: str) ->
         torch.testing.assert_close(mine, its, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["bert", "t5", "encoder_decoder"])
-def test_rows_of_a_bucket_train_as_each_row_alone(name: str) -> None:
-    """Loss and gradients of padded rows are the sums of those without padding, to 1e-11 in float64."""
+@pytest.mark.parametrize(
+    ("name", "worth"),
+    [("bert", packing.WORTH), ("t5", math.inf), ("t5", 0.0), ("encoder_decoder", math.inf), ("encoder_decoder", 0.0)],
+)
+def test_rows_of_a_bucket_train_as_each_row_alone(name: str, worth: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and gradients of padded rows are the sums of those without padding, to 1e-11 in float64.
+
+    Whether the padding is left out (worth 0) or computed and masked.
+    """
+    monkeypatch.setattr(packing, "WORTH", worth)
     torch.manual_seed(0)
     network = build_model(NETWORKS[name]).double().train()
     kept = torch.arange(12) < torch.tensor(LENGTHS)[:, None]  # (rows, time)
