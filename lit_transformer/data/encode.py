@@ -1,7 +1,10 @@
 """Writes the token ids of the splits, a batch of text at a time."""
 
+import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +24,9 @@ Ids = NDArray[np.uint16] | NDArray[np.uint32]
 
 BATCH = 1 << 20
 """Characters that are encoded at once: enough for every core, little beside the text."""
+
+AHEAD = 2
+"""Batches in hand at once: no core waits for another's long document, nor for ids to be copied."""
 
 
 @contextmanager
@@ -65,16 +71,28 @@ def write_splits(
 
 def encoded(tokenizer: Tokenizer, documents: Sequence[str], dtype: IdType) -> Iterator[tuple[Ids, int]]:
     """Ids of the documents, each followed by the end token if there is one, with the bytes of text they stand for."""
+    waiting: deque[Future[tuple[Ids, int]]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for batch in _batches(documents):
+            waiting.append(pool.submit(_encode_batch, tokenizer, batch, dtype))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _batches(documents: Sequence[str]) -> Iterator[list[tuple[str, bool]]]:
+    """Pieces of documents, BATCH characters or a little more at once."""
     batch: list[tuple[str, bool]] = []
     length = 0
     for part, is_last in _parts(documents):
         batch.append((part, is_last))
         length += len(part)
         if length >= BATCH:
-            yield _encode_batch(tokenizer, batch, dtype)
+            yield batch
             batch, length = [], 0
     if batch:
-        yield _encode_batch(tokenizer, batch, dtype)
+        yield batch
 
 
 def _parts(documents: Sequence[str]) -> Iterator[tuple[str, bool]]:
@@ -92,13 +110,16 @@ def _parts(documents: Sequence[str]) -> Iterator[tuple[str, bool]]:
 def _encode_batch(tokenizer: Tokenizer, batch: list[tuple[str, bool]], dtype: IdType) -> tuple[Ids, int]:
     end = end_token(tokenizer)
     texts = [part for part, _ in batch]
-    ids: list[int] = []
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    for encoding, (_, is_last) in zip(encodings, batch, strict=True):
-        ids += encoding.ids
-        if is_last and end is not None:
-            ids.append(end)
-    array: Ids = np.array(ids, dtype=np.uint16) if dtype is np.uint16 else np.array(ids, dtype=np.uint32)
+
+    def runs() -> Iterator[Sequence[int]]:
+        for encoding, (_, is_last) in zip(encodings, batch, strict=True):
+            yield encoding.ids
+            if is_last and end is not None:
+                yield (end,)
+
+    ids = itertools.chain.from_iterable(runs())
+    array: Ids = np.fromiter(ids, dtype=np.uint16) if dtype is np.uint16 else np.fromiter(ids, dtype=np.uint32)
     return array, sum(len(part.encode()) for part in texts)
 
 

@@ -8,14 +8,13 @@ blocks as it loads, from another offset in each epoch.
 import itertools
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
 import numpy as np
-from alternating import Spread
+from alternating import Spread, take_turns
 from case import Pace
 from figures import Figure
 from tokenizers import Tokenizer
@@ -45,6 +44,7 @@ def figures(pace: Pace) -> list[Figure]:
     prepared = open_prepared(ready.config, ready.data)
     assert isinstance(prepared, PreparedText)
     documents = list(take_bytes(open_corpora(config.data)["train"].documents(), size))
+    size = sum(len(document.encode()) for document in documents)  # what there is
     tokenizer, context = load_tokenizer(prepared.tokenizer_path), 64
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as folder:
@@ -53,12 +53,12 @@ def figures(pace: Pace) -> list[Figure]:
         cached = rates(
             lambda: ours_cached(config, documents, tokenizer, Path(folder) / f"ours-{next(numbers)}"),
             lambda: theirs_cached(documents, tokenizer, context, Path(folder) / f"theirs-{next(numbers)}"),
-            pace.least,
+            2 * pace.least,
         )
         blocks = theirs_cached(documents, tokenizer, context, Path(folder) / "kept")
         loader = theirs_loader(blocks, config.data.batch_size)
         parts = build_parts(ready.config, prepared)
-        loaded = rates(lambda: read(parts.data.train_dataloader()), lambda: read(loader), pace.least)
+        loaded = rates(lambda: read(parts.data.train_dataloader()), lambda: read(loader), 2 * pace.least)
     batch = config.data.batch_size * context * BATCHES
     return [
         figure(f"tokenizing and caching {size / 1e6:.0f} MB of text, over datasets", tokens, cached),
@@ -68,13 +68,7 @@ def figures(pace: Pace) -> list[Figure]:
 
 def rates(ours: Callable[[], object], theirs: Callable[[], object], pairs: int) -> dict[str, list[float]]:
     """Seconds of both, by turns."""
-    taken: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for _ in range(pairs):
-        for name, act in (("ours", ours), ("theirs", theirs)):
-            start = time.perf_counter()
-            act()
-            taken[name].append(time.perf_counter() - start)
-    return taken
+    return take_turns({"ours": ours, "theirs": theirs}, seconds=0.0, least=pairs, most=pairs).seconds
 
 
 def figure(name: str, tokens: int, taken: dict[str, list[float]]) -> Figure:
