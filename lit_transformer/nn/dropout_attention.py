@@ -67,7 +67,7 @@ def _forward(
     probabilities = queries.new_empty(blocks[-1][2].stop)
     factors = draw_mask(probabilities if p else probabilities[:0], p)
     attended = _empty_like(queries)
-    queries, keys, values = _flat(queries) * scale, _flat(keys), _flat(values)
+    queries, keys, values = _scaled(_flat(queries), scale), _flat(keys), _flat(values)
     added = _additive(mask, bias, queries.dtype)
     for rows, seen, place, shape in blocks:
         scores = torch.bmm(queries[:, rows], keys[:, :seen].mT)  # (batch * heads, rows, seen)
@@ -95,6 +95,10 @@ def _empty_like(x: Tensor) -> Tensor:
 
 def _flat(x: Tensor) -> Tensor:
     return x.flatten(0, 1)  # (batch * heads, time, width)
+
+
+def _scaled(x: Tensor, scale: float) -> Tensor:
+    return x if scale == 1 else x * scale
 
 
 def _additive(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> list[Tensor]:
@@ -126,7 +130,7 @@ def _gradients(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     batch, heads, time, _ = queries.shape
-    gradient, queries, keys, values = _flat(gradient), _flat(queries) * scale, _flat(keys), _flat(values)
+    gradient, queries, keys, values = _flat(gradient), _scaled(_flat(queries), scale), _flat(keys), _flat(values)
     for_queries, for_keys, for_values = (torch.empty_like(x) for x in (queries, keys, values))
     for_bias = queries.new_zeros(bias_shape)
     # From the last block, which sees every key and so can write where the others add.
@@ -143,7 +147,7 @@ def _gradients(
         if bias_shape:
             part = _part(for_bias, rows, seen)
             part += for_scores.unflatten(0, (batch, heads)).sum_to_size(part.shape)
-        for_queries[:, rows] = torch.bmm(for_scores, keys[:, :seen]).mul_(scale)
+        for_queries[:, rows] = _scaled(torch.bmm(for_scores, keys[:, :seen]), scale)
         if index:
             for_values[:, :seen].baddbmm_(weights.mT, gradient[:, rows])
             for_keys[:, :seen].baddbmm_(for_scores.mT, queries[:, rows])
@@ -218,6 +222,8 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
+        # Contiguous at once, for the backward pass as well.
+        inputs = (*(x.contiguous() for x in inputs[:3]), *inputs[3:])
         output = _forward(*inputs)
         _save(ctx, inputs, output)
         return output[0]

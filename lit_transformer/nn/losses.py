@@ -82,7 +82,7 @@ def _chunked(
         hidden_grad = hidden.new_empty(len(hidden) if needs_grad else 0, hidden.shape[1])
         weight_grad = weight.new_zeros(len(weight) if needs_grad else 0, weight.shape[1], dtype=precise)
         bias_grad = weight.new_zeros(len(weight) if needs_grad and bias is not None else 0, dtype=precise)
-        size = max(1, CHUNK_BYTES.get(hidden.device.type, 2**28) // (4 * len(weight)))
+        size = chunk_size(len(hidden), CHUNK_BYTES.get(hidden.device.type, 2**28) // (4 * len(weight)))
         for start in range(0, len(hidden), size):
             part = slice(start, start + size)
             logits = product(hidden[part], matrix, offset)  # (size, classes)
@@ -95,7 +95,7 @@ def _chunked(
             hidden_grad[part] = product(gradient, matrix.T) * factor
             weighted = hidden[part] * factor.to(hidden.dtype)  # (size, d_model)
             if hidden.dtype == precise:
-                weight_grad.addmm_(gradient.T, weighted)
+                weight_grad.addmm_(gradient.T, weighted, beta=min(start, 1))  # the first overwrites
             else:
                 weight_grad += gradient.T @ weighted
             if offset is not None:
@@ -104,6 +104,12 @@ def _chunked(
             hidden_grad = hidden.new_zeros(rows, hidden.shape[1]).index_copy_(0, counted, hidden_grad)
     bias_grad = bias_grad.to(weight.dtype if bias is None else bias.dtype)
     return total, hidden_grad, weight_grad.to(weight.dtype), bias_grad
+
+
+def chunk_size(rows: int, wanted: int) -> int:
+    """Rows at once, about as many as wanted and at most half as many more, so that no small part is left over."""
+    parts = max(1, round(rows / max(wanted, 1)))
+    return max(1, -(-rows // parts))
 
 
 def _at_least_float32(dtype: torch.dtype) -> torch.dtype:

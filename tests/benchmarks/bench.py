@@ -19,6 +19,7 @@ import loop_overhead
 import peaks
 import report_page
 import startup
+import sweep_flat
 import sweep_rate
 import sweep_scale
 import verbs
@@ -140,6 +141,7 @@ PARTS = {
     "beam": Part("beam search at published sizes", whole(beams), 1, 90, extra=True),
     "demo": Part("the sweep of `make demo`", whole(demo.measure), 1, 110, extra=True),
     "sweep_scale": Part("a grid of 2,000 cells", whole(sweep_scale.measure), 1, 60, extra=True),
+    "sweep_flat": Part("early and late cells of 2,000", whole(sweep_flat.measure), 1, 90, extra=True),
     "sweep_rate_200": Part("trials a minute: 200, as promised", whole(sweep_rate.measure), 1, 200, extra=True),
     "report": Part("the report of a large sweep", whole(report_page.measure), 1, 60, extra=True),
     "loop": Part("Lightning's loop over a bare one", whole(loop_overhead.measure), 1, 240, extra=True),
