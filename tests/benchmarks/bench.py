@@ -24,11 +24,12 @@ import sweep_rate
 import sweep_scale
 import verbs
 from alternating import LEAST, with_threads
+from apart import apart
 from case import Case, Pace, measure
 from figures import FOLDER, Figure, read_rows, report
 from page import write_page
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from systems import bert, encoder_decoder, glm, gpt, litgpt_gpt, segmenter, t5, tutorial
 
 NAME = "bench-cpu"
@@ -58,7 +59,7 @@ def beside(*systems: Callable[[], Iterator[Case]]) -> Callable[[Done, Pace], lis
     def figures(done: Done, pace: Pace) -> list[Figure]:
         found = []
         for case in (case for system in systems for case in system()):
-            found += with_threads(partial(measure, case, pace))
+            found += apart(partial(with_threads, partial(measure, case, pace)))
             done()
         return found
 
@@ -73,7 +74,7 @@ def count(*systems: Callable[[], Iterator[Case]]) -> int:
 def whole(measure_all: Callable[[], list[Figure]]) -> Callable[[Done, Pace], list[Figure]]:
     """Figures of what is measured in one go, at its own pace."""
 
-    return lambda done, pace: measure_all()
+    return lambda done, pace: apart(measure_all)
 
 
 def compiled() -> Iterator[Case]:
@@ -87,14 +88,14 @@ def compiled() -> Iterator[Case]:
 def segmenters(done: Done, pace: Pace) -> list[Figure]:
     """Beside its peer, and what metrics cost."""
     found = beside(segmenter.cases)(done, pace)
-    return [*found, Figure("metrics of masks, of a training step", segmenter.metrics_cost(), "%", 2.0)]
+    return [*found, Figure("metrics of masks, of a training step", apart(segmenter.metrics_cost), "%", 2.0)]
 
 
 def memory(done: Done, pace: Pace) -> list[Figure]:
     """Peaks of every system's training step."""
     found = []
     for case in peaks.cases():
-        found.append(with_threads(partial(peaks.measure, case)))
+        found.append(apart(partial(with_threads, partial(peaks.measure, case))))
         done()
     return found
 
@@ -132,10 +133,10 @@ PARTS = {
     "tutorial": system("encoder-decoder beside torch.nn.Transformer", tutorial.cases, 60),
     "glm": system("GLM beside GPT-2 with its mask", glm.cases, 75),
     "segmenter": Part("segmenter beside segmentation_models_pytorch", segmenters, count(segmenter.cases), 60),
-    "growth": Part("a GPT's time with context, layers, vocabulary", lambda done, pace: with_threads(
-        partial(growth.figures, done, pace)), growth.count(), 90),
+    "growth": Part("a GPT's time with context, layers, vocabulary", growth.figures, growth.count(), 60),
     "memory": Part("peak memory of a step at a vocabulary of 50k", memory, len(peaks.cases()), 45),
-    "data": Part("tokenizing and loading beside datasets", lambda done, pace: data_rate.figures(pace), 1, 40),
+    "data": Part("tokenizing and loading beside datasets", lambda done, pace: apart(
+        partial(data_rate.figures, pace)), 1, 20),
     "sweep_rate": Part("trials a minute: 20 of ours, 4 alone", whole(lambda: sweep_rate.measure(20, 4)), 1, 45),
     "compiled": Part("GPT and BERT, compiled", beside(compiled), count(compiled), 240, extra=True),
     "beam": Part("beam search at published sizes", whole(beams), 1, 90, extra=True),
@@ -170,6 +171,12 @@ def options() -> argparse.Namespace:
     return found
 
 
+def advance(progress: Progress, bar: TaskID, seconds: float) -> None:
+    """One step of a part."""
+    progress.advance(bar, seconds)
+    progress.refresh()
+
+
 def main() -> int:
     """0 where every bound is kept, else 1; a part's figures are written once it is measured."""
     given = options()
@@ -179,14 +186,15 @@ def main() -> int:
     console, status, took = Console(stderr=True), 0, {}
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
                TimeRemainingColumn(elapsed_when_finished=True))  # fmt: skip
-    with Progress(*columns, console=console, speed_estimate_period=600) as progress:
+    # Drawn after each step and not by a thread, which must not be there when a measurement forks.
+    with Progress(*columns, console=console, speed_estimate_period=600, auto_refresh=False) as progress:
         bar = progress.add_task("", total=sum(PARTS[name].seconds for name in wanted))
         for name in wanted:
             part, begun = PARTS[name], time.perf_counter()
-            progress.update(bar, description=part.about)
-            step = part.seconds / part.steps
-            figures = part.measure(partial(progress.advance, bar, step), pace)
-            progress.update(bar, completed=sum(PARTS[other].seconds for other in (*took, name)))
+            progress.update(bar, description=part.about, refresh=True)
+            step = partial(advance, progress, bar, part.seconds / part.steps)
+            figures = part.measure(step, pace)
+            progress.update(bar, completed=sum(PARTS[other].seconds for other in (*took, name)), refresh=True)
             status |= report(figures, NAME, part=name, folder=folder)
             took[name] = time.perf_counter() - begun
     rows = read_rows(folder / f"{NAME}.json")

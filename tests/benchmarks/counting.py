@@ -1,6 +1,7 @@
 """FLOPs of what really runs, by torch's counter, and bytes that it holds, by torch's allocator."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,11 @@ def _loss(hidden: tuple[int, ...], weight: tuple[int, ...], *rest: Any, out_shap
     return (3 if rest[-1] else 1) * 2 * hidden[0] * hidden[1] * weight[0]
 
 
+def _added(into: Any, left: tuple[int, ...], right: tuple[int, ...], *_: object, **__: object) -> int:
+    """A product, or one for each of a batch, that is added to what is there."""
+    return 2 * prod(left) * right[-1]
+
+
 def _attention(query: Any, key: Any, value: Any, *_: object, **__: object) -> int:
     return sdpa_flop_count(query, key, value)
 
@@ -32,6 +38,8 @@ def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: obj
 UNKNOWN_TO_TORCH = {
     torch.ops.mkldnn._linear_pointwise: _linear,
     torch.ops.lit_transformer.linear_cross_entropy: _loss,
+    torch.ops.aten.addmm_: _added,
+    torch.ops.aten.baddbmm_: _added,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

@@ -13,9 +13,6 @@ from rich.table import Table
 FOLDER = Path(__file__).parent / "figures"
 """Where the JSON of the last committed measurement lies."""
 
-COMMANDS = {"results-cpu": "make results", "bench-cpu": "make bench"}
-"""File of figures -> what measures them."""
-
 
 @dataclass(frozen=True)
 class Figure:
@@ -94,26 +91,3 @@ def _processor() -> str:
     from lit_transformer.processes.hardware import processor
 
     return processor()
-
-
-def markdown() -> str:
-    """README's table: the figures of the last committed measurements, each with its machine and command.
-
-    Those of the benchmark's page that nothing is asked of are left to the page.
-    """
-    lines = ["| what | measured | asked | on | command |", "| --- | --- | --- | --- | --- |"]
-    for name, command in COMMANDS.items():
-        for row in read_rows(FOLDER / f"{name}.json"):
-            if row["bound"] is None and row.get("facts"):
-                continue
-            what = row["name"] + (f" ({row['note']})" if row["note"] else "")
-            asked = "" if row["bound"] is None else f"{'<=' if row['at_most'] else '>='} {row['bound']:.4g}"
-            missed = " (missed)" if row["met"] is False else ""
-            lines.append(
-                f"| {what} | {row['value']:.4g} {row['unit']}{missed} | {asked} | {row['machine']} | `{command}` |"
-            )
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(markdown())

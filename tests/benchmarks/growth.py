@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
+from alternating import with_threads
+from apart import apart
 from case import Case, Pace, measure
 from figures import Figure
 from systems import gpt
@@ -39,7 +42,7 @@ def figures(done: Callable[[], None], pace: Pace) -> list[Figure]:
     found: list[Figure] = []
     shares: dict[int, float] = {}
     for axis, value, case in cases():
-        figure = measure(case, pace)[0]
+        figure = apart(partial(with_threads, partial(measure, case, pace)))[0]
         share = figure.facts["share_ours"]
         assert isinstance(share, float)
         if axis == "context":

@@ -170,8 +170,15 @@ def attention_gradient_flops(
     return int(sdpa_backward_flop_count(gradient.shape, queries.shape, keys.shape, values.shape))
 
 
+def added_flops(into: Tensor, left: Tensor, right: Tensor, *args: Any, out_val: Any, **kwargs: Any) -> int:
+    """Of a product, or one for each of a batch, that is added to what is there."""
+    return 2 * prod(left.shape) * right.shape[-1]
+
+
 FORMULAS: dict[Any, Any] = {
     **flop_registry,
+    torch.ops.aten.addmm_: added_flops,
+    torch.ops.aten.baddbmm_: added_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_gradient_flops,
 }
