@@ -158,7 +158,11 @@ class Ledger:
         """Whether the cell may be claimed: never tried, ended open, or held by nobody alive."""
         if known.highest == 0 or known.end in OPEN:
             return True
-        return known.end is None and not self.is_held(cell, known)
+        if known.end is not None or self.is_held(cell, known):
+            return False
+        # Its holder is dead now, but may have ended the attempt after the folder was listed and before it died.
+        settled = (self.folder / f"{cell}.{known.highest}.{end}" for end in ENDS if end not in OPEN)
+        return not any(path.exists() for path in settled)
 
     def is_held(self, cell: str, known: Attempts) -> bool:
         """Whether the highest attempt has not ended and its holder lives."""

@@ -97,6 +97,6 @@ def stale() -> dict[Path, str]:
 if __name__ == "__main__":
     found = stale()
     if "--check" in sys.argv[1:]:
-        sys.exit("\n".join(f"{path} is not what was measured: run {sys.argv[0]}" for path in found))
+        sys.exit("\n".join(f"{path} is not what was measured: run {sys.argv[0]}" for path in found) or 0)
     for path, text in found.items():
         path.write_text(text, encoding="utf-8")

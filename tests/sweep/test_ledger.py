@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from lit_transformer.sweep.holder import Holder
-from lit_transformer.sweep.ledger import ENDS, STALE, Claim, Ledger, beating, read_claims
+from lit_transformer.sweep.ledger import ENDS, STALE, Claim, End, Ledger, beating, read_claims
 from tests.waiting import wait_for
 
 DEAD = Holder(worker="dead", host=Holder.here("x").host, pid=2**22 + 1, started=0.0)
@@ -70,6 +70,17 @@ def test_a_claim_of_a_dead_process_is_free_at_once(tmp_path: Path) -> None:
     claimed(ledger(tmp_path, ["a"], DEAD).claim())
     again = claimed(ledger(tmp_path, ["a"]).claim())
     assert again.attempt == 2
+
+
+@pytest.mark.parametrize("end", ["complete", "failed", "stopped"])
+def test_a_process_that_ended_an_attempt_and_died_after_the_listing_is_not_taken_over(
+    tmp_path: Path, end: End, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = claimed(ledger(tmp_path, ["a"], DEAD).claim())
+    listed = ledger(tmp_path, ["a"]).read()
+    assert taken.end(end)
+    monkeypatch.setattr(Ledger, "read", lambda self: listed)
+    assert ledger(tmp_path, ["a"]).claim() is None
 
 
 def test_a_process_with_the_number_of_a_dead_one_is_another() -> None:

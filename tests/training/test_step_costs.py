@@ -36,13 +36,18 @@ def test_a_step_costs_what_was_recorded(measured, system):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_flops_are_those_that_are_told_or_fewer(measured, system):
-    """`flops_per_token` counts all pairs of places and all logits; a step may save some, and never takes more."""
+    """`flops_per_token` counts all pairs of places and all logits; a step may save some.
+
+    It takes more only where the fused kernel of attention, which is for no dropout, computes scores again going back.
+    """
     config = settings(system)
     task = TASKS[config.task](config)
     batch = make_batch(task)
     units = sum(batch[name].numel() for name in ("inputs", "decoder_inputs", "masks") if name in batch)
     share = measured(system).flops / (experiment_cost(config).flops_per_token * units)
-    assert 0.85 < share <= 1.001, f"{system}: {share:.3f} of the FLOPs that are told"
+    assert 0.85 < share <= (1.03 if config.model.dropout == 0 else 1.001), (
+        f"{system}: {share:.3f} of the FLOPs that are told"
+    )
 
 
 def test_no_step_waits_for_a_number(measured):
