@@ -1,8 +1,8 @@
 """Linear layers that train faster on CPUs that are not Intel's.
 
 torch gives their products to MKL, which keeps its widest vector kernels for Intel's processors; oneDNN, which is in
-torch as well, has them for all. On Intel's MKL is the faster of the two, by a twentieth, and by a half where the system
-must first give memory for the result.
+torch as well, has them for all. On Intel's MKL is the faster of the two, most where the system must first give memory
+for the result.
 """
 
 import platform

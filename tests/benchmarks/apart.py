@@ -1,7 +1,7 @@
 """Measurements in processes of their own: none finds the memory, or the threads, that another left behind.
 
-How fast a step is depends on what the C library's heap has been through: after an hour of other networks a peer takes a
-fifth less time than in the process that its user would start.
+How fast a step is depends on what the C library's heap has been through: after other networks a peer is faster than in
+the process that its user would start.
 """
 
 import gc

@@ -32,7 +32,6 @@ from lit_transformer.training.prepare import prepare
 from lit_transformer.training.registry import build_parts, open_prepared
 
 BYTES = 8_000_000
-PAIRS = 5
 BATCHES = 200
 
 
